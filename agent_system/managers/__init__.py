@@ -1,0 +1,1 @@
+"""One manager per entity over one shared base: the verbs that read and write the tables."""

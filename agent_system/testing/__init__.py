@@ -1,0 +1,1 @@
+"""Helpers that we ship for the tests of those who build on agent_system."""
