@@ -50,7 +50,7 @@ class DatabaseSettings(BaseSettings):
     Arguments win over environment variables. An instance is immutable and its repr shows no password.
 
     Raises:
-        ConfigurationError: a value breaks a rule; the message names the environment variable and the rule, not the value.
+        ConfigurationError: a value breaks a rule; the message names the variable and the rule, not the value.
 
     Example:
         >>> DatabaseSettings(database_url="./data/agents.db", durability="normal").url

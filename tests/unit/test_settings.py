@@ -127,7 +127,7 @@ def test_wrong_variable_is_named_with_its_rule(
 
 
 def test_wrong_argument_names_the_same_variable() -> None:
-    with pytest.raises(ConfigurationError, match="AGENT_SYSTEM_DURABILITY: .*'full' or 'normal'"):
+    with pytest.raises(ConfigurationError, match=r"AGENT_SYSTEM_DURABILITY: .*'full' or 'normal'"):
         DatabaseSettings.model_validate({"durability": "off"})
 
 
