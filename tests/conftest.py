@@ -1,0 +1,165 @@
+"""Databases for the tests: every test gets its own, on both engines, from a template that is migrated once per run.
+
+| fixture | what a test gets |
+|---|---|
+| `database_url` | a fresh empty database, once on each engine |
+| `migrated_url` | a copy of the migrated template, once on each engine |
+| `database` | a connected `DatabaseManager` on such a copy |
+| `em` | an `EntityManager` on it |
+| `sqlite_path`, `sqlite_url`, `postgres_url` | a fresh empty database on one engine (see requirements.py) |
+| `migrated_sqlite_url`, `migrated_postgresql_url` | a migrated copy on one engine |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.postgres import URL_VARIABLE, running_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.entity_manager import EntityManager
+    from tests.postgres import PostgresServer
+
+ENGINES = ("sqlite", "postgresql")
+# What the tests themselves are told by; every other setting of the machine stays out of them.
+KEPT_VARIABLES = {URL_VARIABLE, "AGENT_SYSTEM_SAMPLE_DATA", "AGENT_SYSTEM_SQLITE_DRIVER"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the run independent of the machine: its settings, its speed, its luck."""
+    for name in [*os.environ]:
+        if name.startswith(("AGENT_SYSTEM_", "DB_")) and name not in KEPT_VARIABLES:
+            del os.environ[name]
+    # A deadline would measure the machine. CI repeats the same examples, --full looks for new ones.
+    hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)
+    hypothesis.settings.register_profile("full", deadline=None, max_examples=1_000)
+    hypothesis.settings.load_profile("quick" if config.getoption("markexpr") else "full")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for an engine on both, or on the one that tests/requirements.py names."""
+    if "engine_name" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("only_on")
+        metafunc.parametrize("engine_name", only.args[:1] if only else ENGINES, indirect=True)
+
+
+@pytest.fixture
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Name the engine of this run of the test; fixtures use it, tests do not."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(engine_name: str, request: pytest.FixtureRequest) -> str:
+    """Return the URL of a fresh empty database."""
+    return str(request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[engine_name]))
+
+
+@pytest.fixture
+def migrated_url(engine_name: str, request: pytest.FixtureRequest) -> str:
+    """Return the URL of a fresh database at the newest revision."""
+    return str(request.getfixturevalue(f"migrated_{engine_name}_url"))
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[DatabaseManager]:
+    """Yield a connected manager on a fresh database at the newest revision."""
+    from agent_system.database.manager import DatabaseManager  # noqa: PLC0415
+
+    async with DatabaseManager(migrated_url, auto_migrate=False) as manager:
+        yield manager
+
+
+@pytest.fixture
+def entity_manager(database: DatabaseManager) -> EntityManager:
+    """Return the facade over `database`."""
+    from agent_system.entity_manager import EntityManager  # noqa: PLC0415
+
+    return EntityManager(database)
+
+
+@pytest.fixture
+def em(entity_manager: EntityManager) -> EntityManager:
+    """Return the facade under the name that the documents give it."""
+    return entity_manager
+
+
+@pytest.fixture
+def sqlite_path(tmp_path: Path) -> Path:
+    """Return a path in a folder of its own at which no file is yet."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder / "system.db"
+
+
+@pytest.fixture
+def sqlite_url(sqlite_path: Path) -> str:
+    """Return the URL of a SQLite file that is not there yet."""
+    return _sqlite_url(sqlite_path)
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Return the URL of a copy of the migrated SQLite file."""
+    folder = tmp_path / "migrated"
+    folder.mkdir()
+    return _sqlite_url(shutil.copyfile(sqlite_template, folder / "system.db"))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a migrated SQLite file that nobody has open, so that copying it is safe."""
+    from agent_system.database.migrations import run_migrations  # noqa: PLC0415
+
+    path = tmp_path_factory.mktemp("template") / "system.db"
+    asyncio.run(run_migrations(_sqlite_url(path)))
+    assert [file.name for file in path.parent.iterdir()] == [path.name], "the migration left more than the database"
+    return path
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """Yield the URL of an empty PostgreSQL database; a connection that the test leaves open is its error."""
+    name = await postgres_server.create()
+    yield postgres_server.url_of(name)
+    await postgres_server.drop(name)
+
+
+@pytest.fixture
+async def migrated_postgresql_url(postgres_server: PostgresServer, postgres_template: str) -> AsyncIterator[str]:
+    """Yield the URL of a copy of the migrated PostgreSQL database."""
+    name = await postgres_server.create(template=postgres_template)
+    yield postgres_server.url_of(name)
+    await postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
+    """Yield the name of a migrated PostgreSQL database that nobody has open, as copying it demands."""
+    from agent_system.database.migrations import run_migrations  # noqa: PLC0415
+
+    name = asyncio.run(postgres_server.create())
+    asyncio.run(run_migrations(postgres_server.url_of(name)))
+    yield name
+    asyncio.run(postgres_server.drop(name))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Yield the PostgreSQL of this run, started when the first test asks for it."""
+    with running_server() as server:
+        yield server
+
+
+def _sqlite_url(path: Path) -> str:
+    return f"sqlite+aiosqlite:///{path}"

