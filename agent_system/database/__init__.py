@@ -1,1 +1,5 @@
-"""The engine room: connections, transactions, group commit and migrations; it knows no table."""
+"""The engine room: connections, transactions, group commit and migrations. It knows no table."""
+
+from agent_system.database.manager import DatabaseManager, get_database_connection
+
+__all__ = ["DatabaseManager", "get_database_connection"]

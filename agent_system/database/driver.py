@@ -84,6 +84,7 @@ class ConnectionOptions:
     busy_timeout_ms: int = BUSY_TIMEOUT_MS_LIMIT
     lock_timeout_seconds: float = 30.0
     cache_pages: int = 10_000
+    wal_pages: int = 1_000
     max_page_count: int | None = None
     foreign_keys: bool = True
 
@@ -97,11 +98,12 @@ class ConnectionOptions:
             f"PRAGMA foreign_keys = {'ON' if self.foreign_keys else 'OFF'}",
             f"PRAGMA cache_size = {self.cache_pages}",
             "PRAGMA temp_store = MEMORY",
-            # A reset WAL is cut back to this size, so that one large transaction does not occupy the disk for ever.
-            "PRAGMA journal_size_limit = 67108864",
+            # A reset log is cut back to this size: one large transaction does not occupy the disk for ever, and
+            # `checkpoints.py` can read off the file's size how much has been written.
+            f"PRAGMA journal_size_limit = {self.wal_pages * 4096}",
             f"PRAGMA mmap_size = {0 if affected else 268435456}",
             # The automatic checkpoint runs beside other connections' commits: exactly what triggers the bug.
-            f"PRAGMA wal_autocheckpoint = {0 if affected else 1000}",
+            f"PRAGMA wal_autocheckpoint = {0 if affected else self.wal_pages}",
         ]
         if self.max_page_count is not None:
             statements.append(f"PRAGMA max_page_count = {self.max_page_count}")

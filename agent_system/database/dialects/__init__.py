@@ -1,1 +1,1 @@
-"""Every difference between SQLite and PostgreSQL that the engine room has to know."""
+"""Every difference between the engines: SQLite and PostgreSQL behind one interface."""

@@ -1,0 +1,118 @@
+"""What a database engine has to offer: everything that differs between SQLite and PostgreSQL stands behind these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Dialect
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from agent_system.database.executor import Work
+    from agent_system.database.plans import Plan
+
+__all__ = ["Backend", "BackendTransaction", "EngineHealth"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineHealth:
+    """Figures of the engine; the first six are seed 003's, under its names."""
+
+    hot_cache_size: int
+    """Rows in the hot cache."""
+    cold_storage_connected: bool
+    """Whether the database answered a query just now."""
+    write_queue_depth: int
+    """Writes that wait for their group commit."""
+    last_sync_time: datetime | None
+    """Last commit that this manager made; None before the first."""
+    disk_usage: int
+    """Bytes of the database, with its write-ahead log."""
+    wal_file_size: int
+    """Bytes of the write-ahead log; 0 on PostgreSQL, where it belongs to the server."""
+    engine: str
+    """`sqlite` or `postgresql`."""
+    library_version: str
+    """Version of the SQLite library or of the server."""
+    library_verdict: str
+    """Whether that version is known to be safe for how it is used."""
+    latency_ms: float
+    """How long the query took that tested the connection."""
+    pool_size: int
+    """Connections that the pool keeps."""
+    pool_checked_out: int
+    """Connections that are in use now."""
+    durability: str
+    """What an acknowledged write survives: `full` or `normal`."""
+
+
+class BackendTransaction(Protocol):
+    """A write transaction that has begun on one connection."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the database still has the transaction open."""
+
+    async def run(self, work: Work[T], *, isolate: bool) -> T:
+        """Run a unit of work in it; isolated, a failure takes back what the work alone has done."""
+
+    async def connection(self) -> AsyncConnection:
+        """SQLAlchemy's connection, with the transaction begun in SQLAlchemy's books too."""
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint."""
+
+    async def rollback_to(self, name: str) -> None:
+        """Take back what was done since the savepoint."""
+
+    async def commit(self) -> None:
+        """Make it durable and give the connection back."""
+
+    async def rollback(self) -> None:
+        """Take everything back and give the connection back; never fails because the transaction is gone."""
+
+
+class Backend(Protocol):
+    """One open database."""
+
+    engine: AsyncEngine
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's dialect, for compiling statements."""
+
+    async def open(self) -> None:
+        """Open the connections that live as long as the manager."""
+
+    async def close(self) -> None:
+        """Finish accepted writes and close every connection."""
+
+    async def read(self, work: Work[T]) -> T:
+        """Run a reading unit of work outside of any transaction."""
+
+    async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        """Run one compiled reading statement and return the driver's rows."""
+
+    async def write(self, work: Work[T]) -> T:
+        """Run a writing unit of work as one transaction."""
+
+    async def begin(self) -> BackendTransaction:
+        """Begin a write transaction."""
+
+    def session_options(self, *, read_only: bool) -> dict[str, Any]:
+        """Execution options for a session's own connection."""
+
+    def check_may_write(self) -> None:
+        """Raise TransactionError when the running task would wait for itself."""
+
+    async def health(self) -> EngineHealth:
+        """Measure how the engine is."""

@@ -1,0 +1,201 @@
+"""PostgreSQL: every unit of work is a transaction of its own on a pooled connection."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import text
+
+from agent_system.clock import utc_now
+from agent_system.database.dialects.base import EngineHealth
+from agent_system.database.engine import create_engine
+from agent_system.database.executor import PostgresExecutor
+from agent_system.database.lanes import uncancelled
+from agent_system.database.translate import is_serialization_failure, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import URL, Connection, Dialect
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from agent_system.database.executor import Work
+    from agent_system.database.plans import Plan
+    from agent_system.settings import DatabaseSettings
+
+__all__ = ["PostgresBackend"]
+
+T = TypeVar("T")
+
+# How often a unit of work is repeated after a deadlock or a serialisation failure, with full jitter in between.
+RETRIES = 8
+RETRY_FIRST_SECONDS = 0.005
+
+
+class PostgresBackend:
+    """One PostgreSQL database, reached through a pool."""
+
+    def __init__(self, url: URL, settings: DatabaseSettings) -> None:
+        self.engine = create_engine(url, settings)
+        self._settings = settings
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._last_commit: datetime | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's dialect, for compiling statements."""
+        return self.engine.dialect
+
+    async def open(self) -> None:
+        """Reach the server once, so that a wrong URL is told now."""
+        async with self._autocommit.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.engine.dispose()
+
+    async def read(self, work: Work[T]) -> T:
+        """Run a reading unit of work on a pooled connection."""
+        async with self._autocommit.connect() as connection:
+            return await connection.run_sync(_run, work)
+
+    async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        """Run one compiled reading statement on a pooled connection."""
+        return await self.read(lambda executor: executor.fetch(plan, parameters))
+
+    async def write(self, work: Work[T]) -> T:
+        """Run a writing unit of work as one transaction; repeated when the server broke a deadlock."""
+        delay = RETRY_FIRST_SECONDS
+        for remaining in range(RETRIES, -1, -1):
+            try:
+                return await self._write_once(work)
+            except Exception as exc:
+                if remaining == 0 or not is_serialization_failure(exc):
+                    raise
+            await asyncio.sleep(delay * random.random())  # noqa: S311 (jitter needs no secrecy)
+            delay *= 2
+        raise AssertionError
+
+    async def _write_once(self, work: Work[T]) -> T:
+        async with self.engine.connect() as connection:
+            transaction = await connection.begin()
+            try:
+                result = await connection.run_sync(_run, work)
+            except BaseException:
+                await uncancelled(transaction.rollback())
+                raise
+            await uncancelled(transaction.commit())
+        self._last_commit = utc_now()
+        return result
+
+    async def begin(self) -> PostgresTransaction:
+        """Begin a transaction on a connection of its own."""
+        connection = await self.engine.connect()
+        try:
+            await connection.begin()
+        except BaseException:
+            await uncancelled(connection.close())
+            raise
+        return PostgresTransaction(self, connection)
+
+    def session_options(self, *, read_only: bool) -> dict[str, Any]:
+        """A reading session cannot write by mistake."""
+        return {"postgresql_readonly": True} if read_only else {}
+
+    def check_may_write(self) -> None:
+        """Nothing to refuse: every write has a connection of its own."""
+
+    def note_commit(self) -> None:
+        """Remember when this manager last committed."""
+        self._last_commit = utc_now()
+
+    async def health(self) -> EngineHealth:
+        """Measure how the engine is."""
+        pool: Any = self.engine.pool
+        with translated():
+            started = time.perf_counter()
+            async with self._autocommit.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+                latency = (time.perf_counter() - started) * 1000
+                version = str(await connection.scalar(text("SHOW server_version")))
+                size = await connection.scalar(text("SELECT pg_database_size(current_database())"))
+                durability = await connection.scalar(text("SHOW synchronous_commit"))
+        return EngineHealth(
+            hot_cache_size=0,
+            cold_storage_connected=True,
+            write_queue_depth=0,
+            last_sync_time=self._last_commit,
+            disk_usage=int(size or 0),
+            wal_file_size=0,
+            engine="postgresql",
+            library_version=version,
+            library_verdict=f"PostgreSQL {version}",
+            latency_ms=round(latency, 3),
+            pool_size=pool.size(),
+            pool_checked_out=pool.checkedout(),
+            durability="normal" if durability == "off" else "full",
+        )
+
+
+class PostgresTransaction:
+    """A transaction on one pooled connection."""
+
+    def __init__(self, backend: PostgresBackend, connection: AsyncConnection) -> None:
+        self._backend = backend
+        self._connection = connection
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the transaction is still open."""
+        return self._connection.in_transaction()
+
+    async def run(self, work: Work[T], *, isolate: bool) -> T:
+        """Run a unit of work; isolated by a savepoint, because PostgreSQL gives a transaction up after any error."""
+        function = _run_isolated if isolate else _run
+        return await self._connection.run_sync(function, work)
+
+    async def connection(self) -> AsyncConnection:
+        """SQLAlchemy's connection."""
+        return self._connection
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._connection.exec_driver_sql(f"SAVEPOINT {name}")
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint."""
+        await self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+
+    async def rollback_to(self, name: str) -> None:
+        """Take back what was done since the savepoint."""
+        await self._connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+        await self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+
+    async def commit(self) -> None:
+        """Commit; a cancellation waits until it is known what became of it."""
+        await uncancelled(self._end(self._connection.commit))
+        self._backend.note_commit()
+
+    async def rollback(self) -> None:
+        """Roll back."""
+        await uncancelled(self._end(self._connection.rollback))
+
+    async def _end(self, function: Any) -> None:
+        try:
+            await function()
+        finally:
+            await self._connection.close()
+
+
+def _run(connection: Connection, work: Work[T]) -> T:
+    return work(PostgresExecutor(connection))
+
+
+def _run_isolated(connection: Connection, work: Work[T]) -> T:
+    with connection.begin_nested():
+        return work(PostgresExecutor(connection))

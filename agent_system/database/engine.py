@@ -1,0 +1,146 @@
+"""The one factory of SQLAlchemy engines: which database a path or URL means, and how its connections behave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from agent_system.database.adapter import FusedConnection, FusedDBAPI
+from agent_system.database.driver import ConnectionOptions, open_connection
+from agent_system.database.translate import translate
+from agent_system.errors import ConfigurationError, MissingExtraError
+from agent_system.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    import os
+
+    from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import ExceptionContext
+
+__all__ = ["MEMORY", "TRANSACTION_MODE", "WRITE_TURN", "create_engine", "resolve_url"]
+
+MEMORY = ":memory:"
+
+# Execution options of a connection: how its transactions begin, and whose turn they wait for.
+TRANSACTION_MODE = "agent_system_transaction_mode"
+WRITE_TURN = "agent_system_write_turn"
+
+
+def resolve_url(path_or_url: str | os.PathLike[str] | None, settings: DatabaseSettings | None = None) -> URL:
+    """Turn a path or URL (None: what the settings say) into a URL with the async driver of its engine.
+
+    Raises:
+        ConfigurationError: It is neither a path nor a URL of SQLite or PostgreSQL.
+    """
+    text = str(path_or_url) if path_or_url is not None else (settings or DatabaseSettings()).url
+    if "://" not in text:
+        return URL.create("sqlite+aiosqlite", database=text)
+    try:
+        url = make_url(text)
+    except ArgumentError as exc:
+        message = "the database URL cannot be read; expected sqlite:///path or postgresql://user:password@host/name"
+        raise ConfigurationError(message, variable="AGENT_SYSTEM_DATABASE_URL") from exc
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return url.set(drivername="sqlite+aiosqlite", database=url.database or MEMORY)
+    if backend in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+asyncpg")
+    message = f"unknown database {backend!r}: agent_system runs on SQLite and PostgreSQL"
+    raise ConfigurationError(message, variable="AGENT_SYSTEM_DATABASE_URL")
+
+
+def create_engine(url: URL, settings: DatabaseSettings, **arguments: Any) -> AsyncEngine:
+    """Make the pooled async engine for a URL from `resolve_url`.
+
+    Transactions on SQLite begin with `BEGIN IMMEDIATE` (or what the execution option `TRANSACTION_MODE` says): the
+    driver's own transaction mode loses updates, breaks SAVEPOINT and commits DDL half-way.
+
+    Raises:
+        MissingExtraError: The driver for PostgreSQL is not installed.
+    """
+    if url.get_backend_name() == "sqlite":
+        engine = _create_sqlite(url, settings, arguments)
+    else:
+        engine = _create_postgresql(url, settings, arguments)
+    event.listen(engine.sync_engine, "handle_error", _raise_ours)
+    return engine
+
+
+def _create_sqlite(url: URL, settings: DatabaseSettings, arguments: dict[str, Any]) -> AsyncEngine:
+    options = ConnectionOptions(
+        synchronous=settings.durability.value.upper(),
+        busy_timeout_ms=settings.busy_timeout_ms,
+        lock_timeout_seconds=settings.lock_timeout_seconds,
+        cache_pages=settings.sqlite_cache_pages,
+        wal_pages=settings.checkpoint_pages,
+        foreign_keys=arguments.pop("foreign_keys", True),
+        max_page_count=arguments.pop("max_page_count", None),
+    )
+    # The parameters of the URL's query (`mode=ro`, `uri=true`) are SQLite's own; it takes them in a file: URI.
+    database, extra = _sqlite_database(url)
+    if "poolclass" not in arguments:
+        # The writer, the reader and the long-query lane are checked out for good; sessions share the rest.
+        arguments |= {
+            "poolclass": AsyncAdaptedQueuePool,
+            "pool_size": 3 + settings.sqlite_session_connections,
+            "max_overflow": 0,
+            "pool_timeout": settings.pool_timeout_seconds,
+        }
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=url.database),
+        module=FusedDBAPI(),
+        connect_args={"connector": lambda: open_connection(database, options, **extra)},
+        **arguments,
+    )
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _sqlite_database(url: URL) -> tuple[str, dict[str, Any]]:
+    path = url.database or MEMORY
+    query = {key: value for key, value in url.query.items() if key != "uri"}
+    if not query:
+        return path, {}
+    parameters = "&".join(f"{key}={value}" for key, value in query.items())
+    return f"{Path(path).absolute().as_uri()}?{parameters}", {"uri": True}
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    adapted = connection.connection.dbapi_connection
+    if isinstance(adapted, FusedConnection):
+        adapted.begin(options.get(TRANSACTION_MODE, "IMMEDIATE"), options.get(WRITE_TURN))
+
+
+def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str, Any]) -> AsyncEngine:
+    if "poolclass" not in arguments:
+        arguments |= {
+            "pool_size": settings.pool_size,
+            "max_overflow": settings.pool_max_overflow,
+            "pool_timeout": settings.pool_timeout_seconds,
+            "pool_pre_ping": True,
+        }
+    connect_args: dict[str, Any] = {"timeout": settings.connect_timeout_seconds}
+    if settings.statement_timeout_seconds is not None:
+        connect_args["command_timeout"] = settings.statement_timeout_seconds
+    try:
+        return create_async_engine(url, connect_args=connect_args, **arguments)
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("postgres", "PostgreSQL") from exc
+
+
+def _raise_ours(context: ExceptionContext) -> None:
+    error = context.sqlalchemy_exception or context.original_exception
+    ours = translate(error)
+    if ours is not error:
+        _raise(ours, context.original_exception)
+
+
+def _raise(error: BaseException, cause: BaseException) -> NoReturn:
+    raise error from cause

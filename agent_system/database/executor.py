@@ -1,0 +1,104 @@
+"""What a unit of work gets: statements run one after the other on one connection, the same code on both engines.
+
+A unit of work is a synchronous function `work(executor)`. On SQLite it runs on the thread of the connection, so that a
+read-modify-write of five statements costs one hop; on PostgreSQL it runs inside SQLAlchemy's greenlet bridge, where each
+statement awaits the server. Either way it is one transaction, it may be run again after a conflict, and so it has no
+side effect outside the database.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
+
+from agent_system.database.driver import sqlite
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection, CursorResult, Executable
+
+    from agent_system.database.plans import Plan
+
+    T = TypeVar("T")
+    Work: TypeAlias = Callable[["Executor"], T]
+
+__all__ = ["Executor", "PostgresExecutor", "SqliteExecutor", "Work"]
+
+
+class Executor(Protocol):
+    """Runs statements inside one unit of work."""
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run any SQLAlchemy Core statement; the rows must be taken before the unit of work ends."""
+
+    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        """Run a compiled statement and return its rows as the driver gives them (tuples, not yet decoded)."""
+
+    def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
+        """Run a compiled statement without rows and return how many rows it changed."""
+
+    def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a compiled statement without rows once for each tuple of parameters."""
+
+
+class SqliteExecutor:
+    """Runs on the thread of one SQLite connection; the transaction around it belongs to the caller."""
+
+    __slots__ = ("_core", "raw")
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+        self._core: Connection | None = None
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        if self._core is None:
+            self._core = self._open_core()
+        return self._core.execute(statement, parameters)
+
+    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        return self.raw.execute(plan.sql, parameters).fetchall()
+
+    def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
+        return self.raw.execute(plan.sql, parameters).rowcount
+
+    def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        self.raw.executemany(plan.sql, rows)
+
+    def _open_core(self) -> Connection:
+        # A synchronous engine over this very connection: all of SQLAlchemy's compiling, caching and result processing
+        # without a hop per statement. AUTOCOMMIT and no reset: it never begins, ends or closes anything itself.
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: self.raw,
+            module=sqlite,
+            poolclass=StaticPool,
+            pool_reset_on_return=None,
+            isolation_level="AUTOCOMMIT",
+        )
+        return engine.connect()
+
+
+class PostgresExecutor:
+    """Runs inside SQLAlchemy's greenlet bridge on one PostgreSQL connection."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        return self._connection.execute(statement, parameters)
+
+    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        return list(self._connection.exec_driver_sql(plan.sql, tuple(parameters)).fetchall())
+
+    def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
+        return self._connection.exec_driver_sql(plan.sql, tuple(parameters)).rowcount
+
+    def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            self._connection.exec_driver_sql(plan.sql, [tuple(row) for row in rows])

@@ -1,0 +1,176 @@
+"""One group of independent writes in one transaction: what is acknowledged is committed, what failed left nothing.
+
+`commit_group` runs on the writer's thread. It first runs all works without savepoints, which is what makes group commit
+cheap. Three things can go wrong, and each has its own answer:
+
+- A work fails and changed nothing (a refused constraint, a missing row, a version conflict; `total_changes` tells): it
+  gets its error, the others go on as if it had not been there.
+- A work fails after it changed something: the transaction is rolled back and the group runs again with one savepoint
+  around each work. If even the transaction is gone afterwards (RAISE(ROLLBACK), disk full), everything done so far is
+  void, and the group starts again without the culprit.
+- COMMIT fails: no savepoint can tell who is to blame, so each work is committed alone. An I/O error at COMMIT is an
+  unknown outcome; it is said so and never repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agent_system.database.driver import is_busy, sqlite
+from agent_system.errors import OutcomeUnknownError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from agent_system.database.executor import SqliteExecutor, Work
+
+__all__ = ["GroupBusyError", "Outcome", "commit_group"]
+
+
+class GroupBusyError(Exception):
+    """Another process holds the write lock; nothing was run."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one work: its value, or the error that it gets."""
+
+    value: Any = None
+    error: BaseException | None = field(default=None)
+
+
+class _TransactionGoneError(Exception):
+    """The database rolled the whole transaction back under a work."""
+
+    def __init__(self, position: int, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.position = position
+        self.error = error
+
+
+class _RetryWithSavepointsError(Exception):
+    """A work failed half-way; the group must run again with isolation."""
+
+
+def commit_group(executor: SqliteExecutor, works: Sequence[Work[Any]]) -> list[Outcome]:
+    """Run the works in one transaction and commit it.
+
+    Returns:
+        One outcome per work, in order. Values stand only for what has been committed.
+
+    Raises:
+        GroupBusyError: The lock could not be had within the connection's busy timeout; nothing was run.
+    """
+    raw = executor.raw
+    outcomes = [Outcome() for _ in works]
+    alive = list(range(len(works)))
+    isolate = False
+    while alive:
+        _begin(raw)
+        try:
+            _run_all(executor, works, alive, outcomes, isolate=isolate)
+        except _TransactionGoneError as gone:
+            outcomes[gone.position] = Outcome(error=gone.error)
+            alive.remove(gone.position)
+            isolate = True
+            continue
+        except _RetryWithSavepointsError:
+            raw.rollback()
+            isolate = True
+            continue
+        except BaseException:
+            raw.rollback()
+            raise
+        alive = [position for position in alive if outcomes[position].error is None]
+        return _commit(executor, works, alive, outcomes)
+    return outcomes
+
+
+def _begin(raw: sqlite3.Connection) -> None:
+    if raw.in_transaction:
+        raw.rollback()
+    try:
+        raw.execute("BEGIN IMMEDIATE")
+    except sqlite.OperationalError as exc:
+        if is_busy(exc):
+            raise GroupBusyError from exc
+        raise
+
+
+def _run_all(
+    executor: SqliteExecutor,
+    works: Sequence[Work[Any]],
+    alive: Sequence[int],
+    outcomes: list[Outcome],
+    *,
+    isolate: bool,
+) -> None:
+    run = _run_isolated if isolate else _run_bare
+    for position in alive:
+        outcomes[position] = run(executor, works[position], position)
+
+
+def _run_bare(executor: SqliteExecutor, work: Work[Any], position: int) -> Outcome:
+    raw = executor.raw
+    before = raw.total_changes
+    try:
+        return Outcome(value=work(executor))
+    except Exception as exc:  # noqa: BLE001 (any error of a work belongs to its caller alone)
+        if not raw.in_transaction:
+            raise _TransactionGoneError(position, exc) from exc
+        if raw.total_changes != before:
+            raise _RetryWithSavepointsError from exc
+        return Outcome(error=exc)
+
+
+def _run_isolated(executor: SqliteExecutor, work: Work[Any], position: int) -> Outcome:
+    raw = executor.raw
+    raw.execute("SAVEPOINT work")
+    try:
+        outcome = Outcome(value=work(executor))
+    except Exception as exc:  # noqa: BLE001 (any error of a work belongs to its caller alone)
+        if not raw.in_transaction:
+            raise _TransactionGoneError(position, exc) from exc
+        raw.execute("ROLLBACK TO work")
+        outcome = Outcome(error=exc)
+    raw.execute("RELEASE work")
+    return outcome
+
+
+def _commit(
+    executor: SqliteExecutor, works: Sequence[Work[Any]], alive: Sequence[int], outcomes: list[Outcome]
+) -> list[Outcome]:
+    raw = executor.raw
+    try:
+        raw.commit()
+    except sqlite.Error as exc:
+        error = _commit_error(raw, exc)
+        if len(alive) == 1 or isinstance(error, OutcomeUnknownError):
+            for position in alive:
+                outcomes[position] = Outcome(error=error)
+            return outcomes
+        for position in alive:
+            outcomes[position] = _alone(executor, works[position])
+    return outcomes
+
+
+def _alone(executor: SqliteExecutor, work: Work[Any]) -> Outcome:
+    try:
+        return commit_group(executor, [work])[0]
+    except Exception as exc:  # noqa: BLE001 (the others of the group still get their turn)
+        return Outcome(error=exc)
+
+
+def _commit_error(raw: sqlite3.Connection, exc: BaseException) -> BaseException:
+    """Roll back what a failed COMMIT left, and tell apart "not committed" from "nobody knows"."""
+    name = getattr(exc, "sqlite_errorname", None) or ""
+    still_open = raw.in_transaction
+    if still_open:
+        raw.rollback()
+    if name.startswith("SQLITE_IOERR") or not still_open:
+        error = OutcomeUnknownError()
+        error.__cause__ = exc
+        return error
+    return exc

@@ -1,0 +1,101 @@
+"""One aiosqlite connection as a lane: functions travel to its thread in one hop and can be interrupted safely.
+
+aiosqlite offers no public way to run a function of ours on its thread, so `Connection._execute` and `Connection._conn`
+are used here and nowhere else; `tests/unit/test_private_api.py` names what breaks when they change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Awaitable, Callable
+
+    import aiosqlite
+
+__all__ = ["Lane", "uncancelled"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+async def uncancelled(work: Awaitable[T]) -> T:
+    """Await something that must not be abandoned half-way: a commit, a rollback, a close.
+
+    A cancellation is remembered, the work is finished, and only then `CancelledError` goes on. So a caller that is told
+    of a cancellation knows that the connection is clean.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            if task.cancelled():
+                raise
+            cancelled = exc
+        except BaseException:
+            break
+    if cancelled is not None:
+        # The task's own error, if it had one, is the cause that a reader of the traceback wants to see.
+        raise cancelled from task.exception()
+    return task.result()
+
+
+class _Call:
+    """The life of one interruptible call; every change happens under the lane's lock."""
+
+    __slots__ = ("abandoned", "running")
+
+    def __init__(self) -> None:
+        self.running = False
+        self.abandoned = False
+
+
+class Lane:
+    """Runs functions on the thread that owns one SQLite connection, in the order in which they were sent."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._guard = threading.Lock()
+
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """The driver's connection; to be used only on the lane's thread."""
+        return self._connection._conn  # noqa: SLF001 (see the module docstring)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the thread; a cancelled caller leaves, the function goes on to its end."""
+        result: T = await self._connection._execute(function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
+        return result
+
+    async def run_interruptible(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the thread; when the caller is cancelled, its statement is interrupted.
+
+        `interrupt()` strikes whatever runs at that moment, so it is sent only while this very call is running, under a
+        lock that the end of the call takes too. A call that has not begun yet never begins.
+        """
+        call = _Call()
+
+        def guarded() -> T:
+            with self._guard:
+                if call.abandoned:
+                    raise asyncio.CancelledError
+                call.running = True
+            try:
+                return function(*args, **kwargs)
+            finally:
+                with self._guard:
+                    call.running = False
+
+        try:
+            return await self.run(guarded)
+        except asyncio.CancelledError:
+            with self._guard:
+                call.abandoned = True
+                if call.running:
+                    self.raw.interrupt()
+            raise

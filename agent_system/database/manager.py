@@ -1,0 +1,286 @@
+"""`DatabaseManager`: the one object that owns the connections, and what everybody else asks for work to be done."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from agent_system.database.dialects.postgresql import PostgresBackend
+from agent_system.database.dialects.sqlite import SqliteBackend, prepare_sqlite_url
+from agent_system.database.engine import resolve_url
+from agent_system.database.lanes import uncancelled
+from agent_system.database.migrations import prepare_schema
+from agent_system.database.transactions import Transaction, current_transaction, entered
+from agent_system.database.translate import translated
+from agent_system.errors import DatabaseError, NotConnectedError
+from agent_system.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from types import TracebackType
+
+    from sqlalchemy import URL, Dialect
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from agent_system.database.dialects.base import Backend, EngineHealth
+    from agent_system.database.executor import Work
+    from agent_system.database.plans import Plan
+
+__all__ = ["DatabaseManager", "get_database_connection"]
+
+T = TypeVar("T")
+
+
+class DatabaseManager:
+    """Connects to one database and runs units of work on it.
+
+    A manager belongs to the process and the event loop that connected it.
+
+    Args:
+        path_or_url: Path of a SQLite file, `:memory:`, or a URL of SQLite or PostgreSQL. None takes
+            AGENT_SYSTEM_DATABASE_URL, then seed 004's DB_HOST and its companions, then ./data/system.db.
+        settings: All other settings; None reads the AGENT_SYSTEM_* variables.
+        auto_migrate: Whether connect() brings the schema to head; None takes the settings' value.
+        durability: What an acknowledged write survives, "full" or "normal"; None takes the settings' value.
+
+    Raises:
+        ConfigurationError: A setting has a value that cannot work.
+
+    Example:
+        >>> async with DatabaseManager("./data/system.db") as db:
+        ...     em = EntityManager(db)
+        ...     async with db.transaction():
+        ...         await em.agents.create({"name": "researcher", "instruction": "Find sources."})
+    """
+
+    def __init__(
+        self,
+        path_or_url: str | os.PathLike[str] | None = None,
+        *,
+        settings: DatabaseSettings | None = None,
+        auto_migrate: bool | None = None,
+        durability: str | None = None,
+    ) -> None:
+        settings = settings if settings is not None else DatabaseSettings()
+        if durability is not None:
+            # Through validation, so that a wrong value gets the same ConfigurationError as the variable would.
+            checked = DatabaseSettings.model_validate({"durability": durability}).durability
+            settings = settings.model_copy(update={"durability": checked})
+        self.settings = settings
+        self.auto_migrate = settings.auto_migrate if auto_migrate is None else auto_migrate
+        self.url: URL = resolve_url(path_or_url, settings)
+        self._backend: Backend | None = None
+        self._process_id = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        state = "connected" if self._backend is not None else "not connected"
+        return f"<DatabaseManager {self.url.render_as_string(hide_password=True)} ({state})>"
+
+    # Life cycle.
+
+    async def connect(self) -> Self:
+        """Open the connections; makes the folder of a SQLite file and brings the schema to head (`auto_migrate`).
+
+        Raises:
+            SchemaMismatchError: The schema is not at head and `auto_migrate` is off, or it is of a newer version.
+            DatabaseUnavailableError: The path or the server cannot be reached.
+            DatabaseCorruptError: The file is damaged or is no SQLite database.
+        """
+        if self._backend is not None:
+            message = "this manager is connected already"
+            raise DatabaseError(message)
+        with translated():
+            backend = await self._open_backend()
+        self._backend = backend
+        self._process_id = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        return self
+
+    async def _open_backend(self) -> Backend:
+        backend: Backend
+        url = self.url
+        if url.get_backend_name() == "sqlite":
+            url, temporary = prepare_sqlite_url(url)
+            backend = SqliteBackend(url, self.settings, temporary)
+        else:
+            backend = PostgresBackend(url, self.settings)
+        try:
+            await prepare_schema(url, self.settings, auto_migrate=self.auto_migrate)
+            await backend.open()
+        except BaseException:
+            await uncancelled(backend.close())
+            raise
+        return backend
+
+    async def disconnect(self) -> None:
+        """Finish accepted writes and close every connection; safe to call twice."""
+        backend, self._backend = self._backend, None
+        if backend is None:
+            return
+        if os.getpid() != self._process_id:
+            # The connections belong to the parent process; closing them here would drop its locks.
+            return
+        with translated():
+            await uncancelled(backend.close())
+
+    async def __aenter__(self) -> Self:
+        return await self.connect()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    # Work.
+
+    async def read(self, work: Work[T]) -> T:
+        """Run a reading unit of work; inside this task's transaction it sees what the transaction has written."""
+        backend = self._connected()
+        transaction = current_transaction(self)
+        if transaction is not None:
+            return await transaction.run(work, isolate=False)
+        with translated():
+            return await backend.read(work)
+
+    async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        """Run one compiled reading statement and return the driver's rows: the fast way for lookups."""
+        backend = self._connected()
+        transaction = current_transaction(self)
+        if transaction is not None:
+            return await transaction.run(lambda executor: executor.fetch(plan, parameters), isolate=False)
+        with translated():
+            return await backend.fetch(plan, parameters)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run a writing unit of work, all or nothing.
+
+        Outside of a transaction it is committed, together with those of other tasks, before this returns; inside, it
+        becomes part of the transaction, and a failure takes back only what this work has done.
+
+        Raises:
+            IntegrityError: The data break a rule of the schema.
+            DatabaseBusyError: The write lock did not come in time.
+            DiskFullError: Nothing was written.
+            OutcomeUnknownError: The commit failed in a way that does not tell whether it happened.
+        """
+        backend = self._connected()
+        transaction = current_transaction(self)
+        if transaction is not None:
+            return await transaction.run(work, isolate=True)
+        backend.check_may_write()
+        with translated():
+            return await backend.write(work)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Make everything in the block one transaction: all or nothing.
+
+        A transaction inside a transaction is a savepoint. On SQLite the block holds the one write lock, so it should be
+        short: it is warned about and then rolled back when it stays open.
+
+        Raises:
+            TransactionError: A parent task has a transaction open.
+            TransactionTimeoutError: The block was open for longer than the settings allow.
+            DatabaseBusyError: The write lock did not come in time.
+        """
+        backend = self._connected()
+        outer = current_transaction(self)
+        if outer is not None:
+            async with _nested(outer):
+                yield outer
+            return
+        backend.check_may_write()
+        with translated():
+            inner = await backend.begin()
+        transaction = Transaction(
+            inner,
+            warn_seconds=self.settings.transaction_warn_seconds,
+            timeout_seconds=self.settings.transaction_timeout_seconds,
+        )
+        try:
+            with entered(self, transaction):
+                yield transaction
+        except BaseException:
+            await uncancelled(transaction.rollback())
+            raise
+        await transaction.commit()
+
+    @asynccontextmanager
+    async def session(self, *, read_only: bool = False) -> AsyncIterator[AsyncSession]:
+        """Give an `AsyncSession` for what the managers do not offer; commit it yourself.
+
+        Inside a transaction it joins that transaction, and its commit is a savepoint's.
+
+        Args:
+            read_only: The session sees a snapshot and does not wait for its turn to write.
+        """
+        backend = self._connected()
+        transaction = current_transaction(self)
+        if transaction is not None:
+            bind: Any = await transaction.connection()
+        else:
+            bind = self.engine.execution_options(**backend.session_options(read_only=read_only))
+        session = AsyncSession(bind, expire_on_commit=False, join_transaction_mode="create_savepoint")
+        try:
+            with translated():
+                yield session
+        finally:
+            await uncancelled(session.close())
+
+    async def health(self) -> EngineHealth:
+        """Measure how the engine is."""
+        backend = self._connected()
+        with translated():
+            return await backend.health()
+
+    # What others need to know.
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """SQLAlchemy's pooled async engine."""
+        return self._connected().engine
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's dialect, for compiling statements."""
+        return self._connected().dialect
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether connect() has been called and disconnect() has not."""
+        return self._backend is not None
+
+    def _connected(self) -> Backend:
+        backend = self._backend
+        if backend is None:
+            raise NotConnectedError
+        if os.getpid() != self._process_id:
+            message = "this manager was connected before a fork: connect a new one in the child process"
+            raise NotConnectedError(message)
+        if asyncio.get_running_loop() is not self._loop:
+            message = "this manager belongs to another event loop: connect one in each loop"
+            raise NotConnectedError(message)
+        return backend
+
+
+@asynccontextmanager
+async def _nested(outer: Transaction) -> AsyncIterator[None]:
+    name = await outer.nest()
+    try:
+        yield
+    except BaseException:
+        await uncancelled(outer.leave(name, failed=True))
+        raise
+    await outer.leave(name, failed=False)
+
+
+@asynccontextmanager
+async def get_database_connection(path_or_url: str | os.PathLike[str] | None = None) -> AsyncIterator[DatabaseManager]:
+    """Give a connected `DatabaseManager` for the block (seed 001's connection pattern)."""
+    async with DatabaseManager(path_or_url) as db:
+        yield db

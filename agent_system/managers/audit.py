@@ -1,0 +1,124 @@
+"""The audit trail: who changed what, written in the same transaction as the change itself.
+
+`create_many` writes one event that carries the ids. What is written by raw SQL is not audited.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from agent_system.database.plans import TablePlans
+from agent_system.models import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Dialect
+
+    from agent_system.database.executor import Executor
+
+__all__ = ["AuditContext", "AuditTrail", "audit_context", "current_audit_context"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditContext:
+    """What the events of a block have in common."""
+
+    actor: str | None = None
+    """Who acts: a user, an agent, a program; None when nobody said."""
+    parent_event_id: int | None = None
+    """The event that caused these; chains are followed along it."""
+    tree_id: UUID | None = None
+    """The task tree that the work belongs to."""
+
+
+_context: ContextVar[AuditContext | None] = ContextVar("agent_system_audit", default=None)
+_NOBODY = AuditContext()
+
+
+def current_audit_context() -> AuditContext:
+    """What the running code's events have in common."""
+    return _context.get() or _NOBODY
+
+
+@contextmanager
+def audit_context(
+    *, actor: str | None = None, parent_event_id: int | None = None, tree_id: UUID | None = None
+) -> Iterator[AuditContext]:
+    """Say who acts, and on account of what, for the events in the block; what is not given stays as outside."""
+    given = {"actor": actor, "parent_event_id": parent_event_id, "tree_id": tree_id}
+    context = replace(current_audit_context(), **{key: value for key, value in given.items() if value is not None})
+    token = _context.set(context)
+    try:
+        yield context
+    finally:
+        _context.reset(token)
+
+
+class AuditTrail:
+    """Writes the events of one entity type."""
+
+    def __init__(self, entity_type: str, dialect: Dialect, clock: Callable[[], datetime]) -> None:
+        plans = TablePlans(Event, dialect)
+        keys = (
+            "entity_type",
+            "entity_id",
+            "event_type",
+            "actor",
+            "before",
+            "after",
+            "parent_event_id",
+            "tree_id",
+            "meta",
+        )
+        self._insert = plans.insert((*keys, "created_at"))
+        self._entity_type = entity_type
+        self._clock = clock
+
+    def parameters(
+        self,
+        event_type: str,
+        entity_id: object,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, ...]:
+        """The encoded parameters of an event; made before the unit of work, which may run more than once."""
+        context = _context.get() or _NOBODY
+        return self._insert.encode(
+            {
+                "entity_type": self._entity_type,
+                "entity_id": None if entity_id is None else str(entity_id),
+                "event_type": event_type,
+                "actor": context.actor,
+                "before": None if before is None else image(before),
+                "after": None if after is None else image(after),
+                "parent_event_id": context.parent_event_id,
+                "tree_id": context.tree_id,
+                "meta": dict(meta) if meta else {},
+                "created_at": self._clock(),
+            }
+        )
+
+    def write(self, executor: Executor, parameters: Sequence[Any]) -> None:
+        """Write an event in the running unit of work."""
+        executor.change(self._insert, parameters)
+
+
+def image(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Attribute values as JSON can hold them."""
+    return {key: _jsonable(value) for key, value in values.items()}
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value

@@ -1,0 +1,331 @@
+"""`Manager`: the verbs that every table has, typed by the table class."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import func, select
+from sqlmodel import SQLModel
+
+from agent_system.clock import utc_now
+from agent_system.errors import DuplicateKeyError, NotFoundError, ValidationError
+from agent_system.managers.failures import explained
+from agent_system.managers.loading import load_relations
+from agent_system.managers.pagination import (
+    Page,
+    attribute,
+    conditions,
+    decode_cursor,
+    encode_cursor,
+    equals,
+    filter_digest,
+    parse_order,
+)
+from agent_system.managers.store import RowStore
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Select
+
+    from agent_system.database.executor import Executor, Work
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.database.plans import TablePlans
+    from agent_system.managers.pagination import Where
+
+__all__ = ["Manager"]
+
+Row = TypeVar("Row", bound=SQLModel)
+T = TypeVar("T")
+
+DEFAULT_PAGE = 100
+ITER_PAGE = 500
+# SQLite allows 32,766 parameters in a statement, PostgreSQL's protocol 32,767.
+CHUNK = 10_000
+
+
+class Manager(Generic[Row]):
+    """Reads and writes the rows of one table.
+
+    Rows come back as detached instances of the table class: plain values that no session watches. Data are a mapping or
+    an instance; they are validated before anything is written. Outside of a transaction each verb is one by itself.
+    """
+
+    entity: type[Row]
+    """The table class."""
+    audited: ClassVar[str | None] = None
+    """The entity type under which changes are written to the audit trail; None when they are not."""
+
+    def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._db = db
+        self._clock = clock
+
+    @cached_property
+    def store(self) -> RowStore[Row]:
+        """What units of work are made of; needs a connected database, because statements differ by engine."""
+        return RowStore(self.entity, self._db.dialect, self._clock, self.audited)
+
+    @property
+    def plans(self) -> TablePlans[Row]:
+        """The compiled statements of this table."""
+        return self.store.plans
+
+    # Hooks for the managers of single tables.
+
+    def complete(self, values: dict[str, Any]) -> None:
+        """Fill in what follows from the other values of a new row; called after validation."""
+
+    check_change: Callable[[Executor, dict[str, Any], dict[str, Any]], None] | None = None
+    """Called in the transaction of a change with the row as it is and the changes; may complete or refuse them."""
+
+    # Writing.
+
+    async def create(self, data: Mapping[str, Any] | Row) -> Row:
+        """Write one row.
+
+        Raises:
+            ValidationError: The data were refused; the error names the field.
+            IntegrityError: They break a rule of the schema (a duplicate name, a missing reference).
+        """
+        values = self.new_values(data)
+        await self.run(self.store.prepare_insert(values), values)
+        return self.plans.hydrate.build(values)
+
+    async def create_many(self, rows: Iterable[Mapping[str, Any] | Row]) -> builtins.list[Row]:
+        """Write many rows, all or none, and return them in order.
+
+        Raises:
+            ValidationError: One was refused; nothing was written.
+            IntegrityError: One breaks a rule of the schema; nothing was written.
+        """
+        many = [self.new_values(data) for data in rows]
+        inserts = [self.store.prepare_insert(values, audit=False) for values in many]
+        trail = self.store.trail
+        event = trail and trail.parameters("created", None, meta={"ids": self._ids(many)})
+
+        def work(executor: Executor) -> None:
+            for insert in inserts:
+                insert(executor)
+            if trail is not None and event is not None:
+                trail.write(executor, event)
+
+        if many:
+            await self.run(work)
+        return [self.plans.hydrate.build(values) for values in many]
+
+    async def update(self, id: Any, changes: Mapping[str, Any] | Row, expected_version: int | None = None) -> Row:  # noqa: A002
+        """Change some columns of one row and return it.
+
+        Args:
+            expected_version: Write only if the row is still at this version.
+
+        Raises:
+            NotFoundError: There is no such row.
+            ConflictError: It is at another version.
+            ValidationError: The changes were refused.
+        """
+        key = self._existing_key(id)
+        values = self.store.validator.change_values(changes)
+        if expected_version is not None and not self.store.is_versioned:
+            message = f"{self.store.name} has no version to expect"
+            raise ValidationError(message, field="expected_version", entity=self.store.name)
+
+        def work(executor: Executor) -> dict[str, Any]:
+            return self.store.change(executor, key, values, expected_version=expected_version, check=self.check_change)
+
+        return self.plans.hydrate.build(await self.run(work, values))
+
+    async def upsert(self, data: Mapping[str, Any] | Row, on: Sequence[str]) -> Row:
+        """Write a row, or change the one that has the same values in the columns `on`, and return it.
+
+        Only the keys that the data name are changed in a row that is there.
+
+        Raises:
+            ValidationError: The data were refused, or lack a value for a column of `on`.
+        """
+        values = self.new_values(data)
+        matching = self._matching(values, on)
+        insert = self.store.prepare_insert(values)
+        changes = self.store.validator.upsert_changes(data, tuple(on))
+
+        def work(executor: Executor) -> dict[str, Any]:
+            key = self.store.find_key(executor, matching)
+            if key is None:
+                insert(executor)
+                return values
+            if changes:
+                return self.store.change(executor, key, changes, check=self.check_change)
+            return self.store.get(executor, key) or values
+
+        try:
+            row = await self.run(work, values)
+        except DuplicateKeyError:
+            # On PostgreSQL another connection may have written the row between our look and our insert.
+            row = await self.run(work, values)
+        return self.plans.hydrate.build(row)
+
+    async def delete(self, id: Any) -> bool:  # noqa: A002
+        """Delete one row with what depends on it; False when there is none.
+
+        Raises:
+            ForeignKeyError: Another row needs it.
+        """
+        key = self._possible_key(id)
+        return key is not None and await self.run(lambda executor: self.store.remove(executor, key))
+
+    # Reading.
+
+    async def get_by_id(self, id: Any) -> Row | None:  # noqa: A002
+        """Return the row with this id, or None."""
+        key = self._possible_key(id)
+        if key is None:
+            return None
+        plan = self.plans.get()
+        rows = await self._db.fetch(plan, plan.encode(key))
+        return self.plans.hydrate(rows[0]) if rows else None
+
+    async def require(self, id: Any) -> Row:  # noqa: A002
+        """Return the row with this id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = await self.get_by_id(id)
+        if row is None:
+            raise NotFoundError(self.store.name, id)
+        return row
+
+    async def get_many(self, ids: Iterable[Any]) -> dict[Any, Row]:
+        """Return the rows with these ids by id, in the order of the ids; ids without a row are left out."""
+        name = self.plans.primary_key[0]
+        keys = (self._possible_key(one) for one in ids)
+        wanted = list(dict.fromkeys(key[name] for key in keys if key is not None))
+        column = self.plans.columns[name]
+        found: dict[Any, Row] = {}
+        for start in range(0, len(wanted), CHUNK):
+            rows = await self.select(self.query().where(column.in_(wanted[start : start + CHUNK])))
+            found |= {getattr(row, name): row for row in rows}
+        return {one: found[one] for one in wanted if one in found}
+
+    async def find(self, **values: Any) -> builtins.list[Row]:
+        """Return all rows with these values, in the order of their ids; None matches a column without a value."""
+        return await self.select(parse_order(self.plans, None).apply(self.query(values)))
+
+    async def find_one(self, **values: Any) -> Row | None:
+        """Return the first row with these values, or None."""
+        rows = await self.select(parse_order(self.plans, None).apply(self.query(values)).limit(1))
+        return rows[0] if rows else None
+
+    async def list(
+        self,
+        where: Where = None,
+        order_by: str | None = None,
+        limit: int = DEFAULT_PAGE,
+        after: str | None = None,
+        include: Iterable[str] = (),
+    ) -> Page[Row]:
+        """Return one page of rows.
+
+        Args:
+            where: A mapping of column to value, or SQLAlchemy expressions over the table class.
+            order_by: A column, `-column` for descending; None is the order of the ids.
+            limit: At most so many rows, from 1.
+            after: The `next_cursor` of the page before.
+            include: Relations to load with the rows, one statement each.
+
+        Raises:
+            ValidationError: A column or relation does not exist, or the limit is below 1.
+            CursorError: The cursor belongs to another order or filter.
+        """
+        if limit < 1:
+            message = f"limit must be at least 1, not {limit}"
+            raise ValidationError(message, field="limit", entity=self.store.name)
+        wanted = conditions(self.plans, where)
+        order = parse_order(self.plans, order_by)
+        digest = filter_digest(wanted, self._db.dialect)
+        statement = order.apply(self.query().where(*wanted)).limit(limit + 1)
+        if after is not None:
+            statement = statement.where(order.after(decode_cursor(after, order, digest)))
+        rows = await self.select(statement)
+        more = len(rows) > limit
+        del rows[limit:]
+        await load_relations(self._db, self.entity, rows, include)
+        return Page(rows, encode_cursor(order, digest, rows[-1]) if more else None)
+
+    async def iter(
+        self, where: Where = None, order_by: str | None = None, include: Iterable[str] = (), batch: int = ITER_PAGE
+    ) -> AsyncIterator[Row]:
+        """Yield all rows, a page at a time: constant memory, and no read transaction is held in between."""
+        relations = tuple(include)
+        after: str | None = None
+        while True:
+            page = await self.list(where, order_by, batch, after, relations)
+            for row in page.items:
+                yield row
+            after = page.next_cursor
+            if after is None:
+                return
+
+    async def count(self, **values: Any) -> int:
+        """Count the rows with these values."""
+        statement = self.query(values).with_only_columns(func.count(), maintain_column_froms=True)
+        return int(await self._db.read(lambda executor: executor.execute(statement).scalar_one()))
+
+    async def exists(self, **values: Any) -> bool:
+        """Tell whether there is a row with these values."""
+        statement = self.query(values).limit(1)
+        return await self._db.read(lambda executor: executor.execute(statement).first()) is not None
+
+    # What managers of single tables build on.
+
+    def query(self, values: Mapping[str, Any] | None = None) -> Select[Any]:
+        """A statement for whole rows, filtered by equality."""
+        statement = select(*self.plans.table.columns)
+        return statement.where(*(equals(self.plans, key, value) for key, value in (values or {}).items()))
+
+    async def select(self, statement: Select[Any]) -> builtins.list[Row]:
+        """Run a statement that selects whole rows and return instances."""
+        rows = await self._db.read(lambda executor: executor.execute(statement).all())
+        keys, build = self.plans.hydrate.keys, self.plans.hydrate.build
+        return [build(dict(zip(keys, row, strict=True))) for row in rows]
+
+    def new_values(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
+        """Validate the data of a new row and complete them."""
+        values = self.store.validator.create_values(data)
+        self.complete(values)
+        return values
+
+    async def run(self, work: Work[T], values: Mapping[str, Any] | None = None) -> T:
+        """Run a writing unit of work; an integrity error names the caller's own fields and, of these values, the culprit."""
+        async with explained(self._db, self.plans, values):
+            return await self._db.write(work)
+
+    def _ids(self, many: Sequence[Mapping[str, Any]]) -> builtins.list[str]:
+        return [str(values.get(self.plans.primary_key[0])) for values in many]
+
+    def _possible_key(self, id_: Any) -> dict[str, Any] | None:
+        """The primary key that an id means; None when no row can have it."""
+        try:
+            return self.store.key_values(id_)
+        except ValidationError:
+            return None
+
+    def _existing_key(self, id_: Any) -> dict[str, Any]:
+        key = self._possible_key(id_)
+        if key is None:
+            raise NotFoundError(self.store.name, id_)
+        return key
+
+    def _matching(self, values: Mapping[str, Any], on: Sequence[str]) -> dict[str, Any]:
+        matching = {}
+        for key in on:
+            name = attribute(self.plans, key)
+            if name not in values:
+                message = f"{self.store.name}.{key}: upsert needs a value for it"
+                raise ValidationError(message, field=key, entity=self.store.name)
+            derived = f"{name}_key"
+            matching |= {derived: values[derived]} if derived in self.store.validator.derived else {name: values[name]}
+        return matching

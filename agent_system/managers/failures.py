@@ -1,0 +1,78 @@
+"""Making an integrity error say what a caller can act on: the field that they wrote and, for a reference, its value."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from agent_system.errors import CheckError, DuplicateKeyError, ForeignKeyError, IntegrityError, NotNullError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.database.plans import TablePlans
+
+__all__ = ["explained"]
+
+
+@asynccontextmanager
+async def explained(
+    db: DatabaseManager, plans: TablePlans[Any], values: Mapping[str, Any] | None
+) -> AsyncIterator[None]:
+    """Raise integrity errors of the block again with the caller's field names."""
+    try:
+        yield
+    except ForeignKeyError as exc:
+        raise await _dangling(db, plans, values or {}, exc) from exc
+    except IntegrityError as exc:
+        raise _renamed(plans, exc) from exc
+
+
+def _renamed(plans: TablePlans[Any], exc: IntegrityError) -> IntegrityError:
+    """`name_key`, by which names are unique without regard to case, is `name` to the caller; `metadata` is `meta`."""
+    if exc.table not in {None, plans.table.name}:
+        return exc
+    fields = tuple(dict.fromkeys(_field(plans, column) for column in exc.fields)) or _indexed(plans, exc.constraint)
+    if isinstance(exc, CheckError) and not fields and exc.constraint:
+        name = exc.constraint.removeprefix(f"ck_{plans.table.name}_")
+        fields = (name,) if name in plans.columns else ()
+    kind = type(exc)
+    rule = {DuplicateKeyError: "exists already", NotNullError: "is required"}.get(kind, "breaks a rule of the schema")
+    where = ", ".join(fields) or exc.constraint or "a value"
+    message = f"{plans.table.name}.{where} {rule}"
+    if exc.constraint:
+        message += f" ({exc.constraint})"
+    return kind(f"{message}; nothing was written", table=plans.table.name, constraint=exc.constraint, fields=fields)
+
+
+def _field(plans: TablePlans[Any], column: str) -> str:
+    key = plans.attributes.get(column, column)
+    base = key.removesuffix("_key")
+    return base if key != base and base in plans.columns else key
+
+
+def _indexed(plans: TablePlans[Any], constraint: str | None) -> tuple[str, ...]:
+    for index in plans.table.indexes:
+        if index.name == constraint:
+            return tuple(dict.fromkeys(_field(plans, column.name) for column in index.columns))
+    return ()
+
+
+async def _dangling(
+    db: DatabaseManager, plans: TablePlans[Any], values: Mapping[str, Any], exc: ForeignKeyError
+) -> ForeignKeyError:
+    """SQLite does not say which reference is missing; look the written ones up."""
+    for key, column in plans.columns.items():
+        value = values.get(key)
+        if value is None or not column.foreign_keys:
+            continue
+        target = next(iter(column.foreign_keys)).column
+        statement = select(target).where(target == value).limit(1)
+        found = await db.read(lambda executor, statement=statement: executor.execute(statement).first())
+        if found is None:
+            message = f"{plans.table.name}.{key}: there is no {target.table.name} row {value!s}; nothing was written"
+            return ForeignKeyError(message, table=plans.table.name, constraint=exc.constraint, fields=(key,))
+    return exc

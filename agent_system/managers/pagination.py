@@ -1,0 +1,187 @@
+"""Filters, orders and cursors: what `list`, `find` and `iter` make of their arguments.
+
+A page ends with a cursor that carries the order, a digest of the filter and the last row's place in that order, so that
+rows that come and go in between neither repeat nor hide others. Rows without a value in the ordering column come last.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, or_, tuple_
+
+from agent_system.errors import CursorError, ValidationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect, Select
+
+    from agent_system.database.plans import TablePlans
+
+__all__ = ["Order", "Page", "Where", "conditions", "decode_cursor", "encode_cursor", "parse_order"]
+
+Row = TypeVar("Row")
+Where: TypeAlias = "Mapping[str, Any] | ColumnElement[bool] | Sequence[ColumnElement[bool]] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Some rows of a longer list."""
+
+    items: list[Row] = field(default_factory=list)
+    """The rows, in the order that was asked for."""
+    next_cursor: str | None = None
+    """What to pass as `after` for the next page; None at the end."""
+
+
+def conditions(plans: TablePlans[Any], where: Where) -> list[ColumnElement[bool]]:
+    """Turn a filter into SQL conditions.
+
+    Raises:
+        ValidationError: A key is no column of the table, or the filter is of an unknown kind.
+    """
+    if where is None:
+        return []
+    if isinstance(where, Mapping):
+        return [equals(plans, key, value) for key, value in where.items()]
+    if isinstance(where, ColumnElement):
+        return [where]
+    if hasattr(where, "__clause_element__"):
+        return [where.__clause_element__()]
+    if isinstance(where, Sequence) and not isinstance(where, str):
+        return list(where)
+    message = f"{plans.table.name}: a filter is a mapping of column to value or SQLAlchemy expressions, not {where!r}"
+    raise ValidationError(message, entity=plans.table.name)
+
+
+def equals(plans: TablePlans[Any], key: str, value: Any) -> ColumnElement[bool]:
+    """The condition that a column has a value; None means that it has none."""
+    column = plans.columns[attribute(plans, key)]
+    return column.is_(None) if value is None else column == value
+
+
+def attribute(plans: TablePlans[Any], key: str) -> str:
+    """The attribute that a caller's key means; both `metadata` and `meta` are accepted."""
+    name = plans.attributes.get(key, key)
+    if name not in plans.columns:
+        message = f"{plans.table.name}.{key}: unknown field"
+        raise ValidationError(message, field=key, entity=plans.table.name)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order by one column, with the primary key as the tie-break."""
+
+    key: str
+    descending: bool
+    column: Any
+    nullable: bool
+    primary: tuple[Any, ...]
+    primary_keys: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """How a caller writes it."""
+        return f"-{self.key}" if self.descending else self.key
+
+    def apply(self, statement: Select[Any]) -> Select[Any]:
+        """Add the order to a statement."""
+        columns = [self.column, *(column for column in self.primary if column is not self.column)]
+        directed = [column.desc() if self.descending else column.asc() for column in columns]
+        if self.nullable:
+            directed.insert(0, self.column.is_(None).asc())
+        return statement.order_by(*directed)
+
+    def after(self, place: Sequence[Any]) -> ColumnElement[bool]:
+        """The condition that a row comes behind this place: the column's value, then the primary key's."""
+        value, *key = place
+        if self.primary == (self.column,):
+            return self._beyond((self.column,), (value,))
+        behind_key = self._beyond(self.primary, key)
+        if value is None:
+            return and_(self.column.is_(None), behind_key)
+        beyond = self._beyond((self.column, *self.primary), (value, *key))
+        return or_(beyond, self.column.is_(None)) if self.nullable else beyond
+
+    def _beyond(self, columns: Sequence[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        if len(columns) == 1:
+            return columns[0] < values[0] if self.descending else columns[0] > values[0]  # type: ignore[no-any-return]
+        left = tuple_(*columns)
+        right = tuple_(*values, types=[column.type for column in columns])
+        return left < right if self.descending else left > right
+
+
+def parse_order(plans: TablePlans[Any], order_by: str | None) -> Order:
+    """Read `column` or `-column`; None is the primary key.
+
+    Raises:
+        ValidationError: There is no such column.
+    """
+    text = order_by or plans.primary_key[0]
+    key = attribute(plans, text.removeprefix("-"))
+    return Order(
+        key=key,
+        descending=text.startswith("-"),
+        column=plans.columns[key],
+        nullable=bool(plans.columns[key].nullable),
+        primary=tuple(plans.columns[name] for name in plans.primary_key),
+        primary_keys=plans.primary_key,
+    )
+
+
+def filter_digest(wanted: Sequence[ColumnElement[bool]], dialect: Dialect) -> str:
+    """A short digest of a filter with its values, so that a cursor cannot be used with another one."""
+    if not wanted:
+        return ""
+    compiled = and_(*wanted).compile(dialect=dialect)
+    text = f"{compiled}\0{sorted(compiled.params.items(), key=lambda item: item[0])!r}"
+    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
+
+
+def encode_cursor(order: Order, digest: str, row: Any) -> str:
+    """The cursor behind this row."""
+    place = [getattr(row, key) for key in (order.key, *order.primary_keys)]
+    text = json.dumps([order.name, digest, place], default=_jsonable, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, order: Order, digest: str) -> list[Any]:
+    """The place that a cursor names.
+
+    Raises:
+        CursorError: It is no cursor, or belongs to another order or filter.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        name, wanted, place = json.loads(base64.urlsafe_b64decode(padded.encode()))
+        values = [_restore(column, value) for column, value in zip((order.column, *order.primary), place, strict=True)]
+    except (ValueError, TypeError, AttributeError) as exc:
+        raise CursorError(field="after") from exc
+    if (name, wanted) != (order.name, digest):
+        message = "the pagination cursor belongs to another order_by or where: start again without it"
+        raise CursorError(message, field="after")
+    return values
+
+
+def _jsonable(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def _restore(column: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    kind = column.type.python_type
+    if kind is datetime:
+        return datetime.fromisoformat(value)
+    if kind is UUID:
+        return UUID(value)
+    return value

@@ -1,0 +1,245 @@
+"""`RowStore`: what can be done to the rows of one table inside a unit of work.
+
+A manager's verbs are made of these pieces; a manager that writes several tables at once puts the pieces of several
+stores into one unit of work, so that they are one transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sqlalchemy import select
+from sqlmodel import SQLModel
+
+from agent_system.database.plans import TablePlans, result_processor
+from agent_system.errors import ConflictError, NotFoundError, ValidationError
+from agent_system.managers.audit import AuditTrail
+from agent_system.managers.validation import RowValidator
+from agent_system.models.columns import Json, UtcDateTime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Dialect
+
+    from agent_system.database.executor import Executor
+    from agent_system.database.plans import Plan
+
+__all__ = ["Check", "RowStore"]
+
+Row = TypeVar("Row", bound=SQLModel)
+Check = "Callable[[Executor, dict[str, Any], dict[str, Any]], None]"
+
+
+class RowStore(Generic[Row]):
+    """Writes rows of one table, with their version, their `updated_at` and their audit event."""
+
+    def __init__(
+        self, entity: type[Row], dialect: Dialect, clock: Callable[[], datetime], audited: str | None = None
+    ) -> None:
+        self.entity = entity
+        self.name = entity.__name__
+        self.plans = TablePlans(entity, dialect)
+        self.validator = RowValidator(self.plans)
+        self.trail = AuditTrail(audited, dialect, clock) if audited else None
+        self.is_versioned = "version" in self.plans.columns
+        self._clock = clock
+        self._touches = "updated_at" in self.plans.columns
+        columns = self.plans.columns.items()
+        self._json = [
+            (key, result_processor(column, dialect)) for key, column in columns if isinstance(column.type, Json)
+        ]
+        self._moments = [key for key, column in columns if isinstance(column.type, UtcDateTime)]
+        # What only the database knows after an insert: a counted key, computed columns.
+        counted = {
+            key for key in self.plans.primary_key if self.plans.table.autoincrement_column is self.plans.columns[key]
+        }
+        self._made_by_database = frozenset(counted | self.plans.computed)
+
+    # Preparing, outside of the unit of work.
+
+    def key_values(self, id_: Any) -> dict[str, Any]:
+        """The primary key that an id means: one value, or a tuple or mapping for a key of several columns.
+
+        Raises:
+            ValidationError: It cannot be an id of this table.
+        """
+        keys = self.plans.primary_key
+        if isinstance(id_, dict):
+            values = {key: id_.get(key) for key in keys}
+        elif len(keys) == 1:
+            values = {keys[0]: id_}
+        elif isinstance(id_, tuple) and len(id_) == len(keys):
+            values = dict(zip(keys, id_, strict=True))
+        else:
+            message = f"{self.name}: the id has {len(keys)} parts: {', '.join(keys)}"
+            raise ValidationError(message, field=keys[0], entity=self.name)
+        return self.validator.check_key(values)
+
+    def prepare_insert(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
+        """Encode a new row; returns what writes it (and its event) and adds what only the database knows to `values`."""
+        made = tuple(key for key in self._made_by_database if key not in values)
+        keys = tuple(key for key in self.plans.columns if key in values)
+        plan = self.plans.insert(keys, made)
+        parameters = self.encode(plan, values)
+        self._normalise(values, dict(zip(plan.parameters, parameters, strict=True)))
+        trail = self.trail
+        event: tuple[Any, ...] | None = None
+        if audit and trail is not None:
+            event = trail.parameters("created", values[self.plans.primary_key[0]], after=values)
+
+        def insert(executor: Executor) -> None:
+            if made:
+                values.update(self.decode(made, executor.fetch(plan, parameters)[0]))
+            else:
+                executor.change(plan, parameters)
+            if event is not None and trail is not None:
+                trail.write(executor, event)
+
+        return insert
+
+    def encode(self, plan: Plan, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Encode values for a plan.
+
+        Raises:
+            ValidationError: A value cannot be stored; the error names the field.
+        """
+        try:
+            return plan.encode(values)
+        except (ValueError, TypeError, RecursionError):
+            raise self._name_bad_value(plan, values) from None
+
+    def decode(self, keys: tuple[str, ...], row: Any) -> dict[str, Any]:
+        """Decode some columns of a driver's row."""
+        decoded = {}
+        for key, value in zip(keys, row, strict=True):
+            process = self.plans.hydrate.processor(key)
+            decoded[key] = value if process is None else process(value)
+        return decoded
+
+    # Inside the unit of work.
+
+    def get(self, executor: Executor, key: Mapping[str, Any], *, lock: bool = False) -> dict[str, Any] | None:
+        """Read one row as attribute values; locked, no other transaction changes it before this one ends."""
+        plan = self.plans.get_for_update() if lock else self.plans.get()
+        rows = executor.fetch(plan, plan.encode(key))
+        return self.plans.hydrate.decode(rows[0]) if rows else None
+
+    def find_key(self, executor: Executor, matching: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The primary key of the row that has these values, locked; None when there is no such row."""
+        columns = self.plans.columns
+        statement = select(*(columns[key] for key in self.plans.primary_key)).with_for_update()
+        for key, value in matching.items():
+            statement = statement.where(columns[key].is_(None) if value is None else columns[key] == value)
+        row = executor.execute(statement.limit(1)).first()
+        return None if row is None else dict(zip(self.plans.primary_key, row, strict=True))
+
+    def change(
+        self,
+        executor: Executor,
+        key: Mapping[str, Any],
+        changes: Mapping[str, Any],
+        *,
+        expected_version: int | None = None,
+        check: Callable[[Executor, dict[str, Any], dict[str, Any]], None] | None = None,
+        event_type: str = "updated",
+    ) -> dict[str, Any]:
+        """Change one row and return it as attribute values.
+
+        Args:
+            check: Called with the row as it is and the changes, which it may complete or refuse by raising.
+
+        Raises:
+            NotFoundError: There is no such row; nothing was changed.
+            ConflictError: It is at another version; nothing was changed.
+        """
+        changes = dict(changes)
+        before: dict[str, Any] | None = None
+        if check is not None or self.trail is not None:
+            before = self.get(executor, key, lock=True)
+            if before is None:
+                raise NotFoundError(self.name, _shown(key))
+            self._check_version(before, key, expected_version)
+            if check is not None:
+                check(executor, before, changes)
+        after = self._update(executor, key, changes, expected_version)
+        if self.trail is not None and before is not None:
+            changed = [name for name in changes if before[name] != after[name]]
+            event = self.trail.parameters(
+                event_type,
+                _shown(key),
+                before={name: before[name] for name in changed},
+                after={name: after[name] for name in changed},
+            )
+            self.trail.write(executor, event)
+        return after
+
+    def _update(
+        self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], expected_version: int | None
+    ) -> dict[str, Any]:
+        if self._touches:
+            changes.setdefault("updated_at", self._clock())
+        plan = self.plans.update(
+            tuple(changes), raises_version=self.is_versioned, expects_version=expected_version is not None
+        )
+        values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
+        if expected_version is not None:
+            values["version"] = expected_version
+        rows = executor.fetch(plan, self.encode(plan, values))
+        if rows:
+            return self.plans.hydrate.decode(rows[0])
+        found = self.get(executor, key)
+        if found is None:
+            raise NotFoundError(self.name, _shown(key))
+        self._check_version(found, key, expected_version)
+        raise ConflictError(entity=self.name, entity_id=_shown(key))
+
+    def remove(self, executor: Executor, key: Mapping[str, Any]) -> bool:
+        """Delete one row; False when there is none."""
+        before = self.get(executor, key, lock=True) if self.trail is not None else None
+        plan = self.plans.delete()
+        removed = executor.change(plan, plan.encode(key)) > 0
+        if removed and self.trail is not None and before is not None:
+            self.trail.write(executor, self.trail.parameters("deleted", _shown(key), before=before))
+        return removed
+
+    def _check_version(self, found: Mapping[str, Any], key: Mapping[str, Any], expected: int | None) -> None:
+        if expected is None or found["version"] == expected:
+            return
+        message = f"{self.name} {_shown(key)!s} is at version {found['version']}, not {expected}: read it again"
+        raise ConflictError(
+            message,
+            entity=self.name,
+            entity_id=_shown(key),
+            expected_version=expected,
+            actual_version=found["version"],
+        )
+
+    def _normalise(self, values: dict[str, Any], encoded: Mapping[str, Any]) -> None:
+        """Make the values those that a read would give: JSON that is not the caller's own object, moments in UTC."""
+        for key, load in self._json:
+            if load is not None and values.get(key) is not None:
+                values[key] = load(encoded[key])
+        for key in self._moments:
+            moment = values.get(key)
+            if moment is not None and moment.tzinfo is not UTC:
+                values[key] = moment.astimezone(UTC)
+
+    def _name_bad_value(self, plan: Plan, values: Mapping[str, Any]) -> ValidationError:
+        for parameter, processor in zip(plan.parameters, plan.processors, strict=True):
+            encode = partial(processor, values[parameter]) if processor is not None else None
+            try:
+                if encode is not None:
+                    encode()
+            except (ValueError, TypeError, RecursionError) as exc:
+                field = parameter.removeprefix("set_")
+                return ValidationError(f"{self.name}.{field}: {exc}", field=field, entity=self.name)
+        return ValidationError(entity=self.name)
+
+
+def _shown(key: Mapping[str, Any]) -> Any:
+    values = tuple(key.values())
+    return values[0] if len(values) == 1 else values

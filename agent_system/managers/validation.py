@@ -1,0 +1,223 @@
+"""Checking of data before anything is written, by the annotations of the table classes.
+
+A SQLModel class with `table=True` does not validate and ignores unknown keys, so each table class gets a validator of
+its own: pydantic's core run over a dictionary, strict (no "5" for 5), with unknown keys forbidden. Text is checked by type
+only, because pydantic refuses lone surrogates, which a model may emit and our codec can store.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NotRequired, Required, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+import pydantic
+from pydantic import AwareDatetime, ConfigDict, FiniteFloat, InstanceOf, Strict, TypeAdapter
+from pydantic_core import PydanticUndefined
+from typing_extensions import TypedDict
+
+from agent_system.errors import ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Column
+    from sqlmodel import SQLModel
+
+    from agent_system.database.plans import TablePlans
+
+__all__ = ["KEY_SUFFIX", "RowValidator"]
+
+Row = TypeVar("Row", bound="SQLModel")
+
+# What fits into a BIGINT and into SQLite's INTEGER.
+Int64 = Annotated[int, Strict(), pydantic.Field(ge=-(2**63), le=2**63 - 1)]
+KEY_SUFFIX = "_key"
+
+# Kept by the layer itself; a change of one by hand would break what it stands for.
+UNCHANGEABLE = frozenset({"created_at", "version"})
+
+
+class RowValidator(Generic[Row]):
+    """Turns the data of a caller into complete, typed attribute values of one table class."""
+
+    def __init__(self, plans: TablePlans[Row]) -> None:
+        self._entity = plans.entity
+        self._name = plans.table.name
+        self._columns = plans.columns
+        self._aliases = {column.name: key for key, column in plans.columns.items() if column.name != key}
+        self.derived = {
+            key: key.removesuffix(KEY_SUFFIX)
+            for key in plans.columns
+            if key.endswith(KEY_SUFFIX) and key.removesuffix(KEY_SUFFIX) in plans.columns
+        }
+        self._hidden = plans.computed | set(self.derived)
+        writable = [key for key in plans.columns if key not in self._hidden]
+        fixed = UNCHANGEABLE | set(plans.primary_key)
+        self._defaults = self._collect_defaults(writable)
+        self._create = self._adapter("Create", writable, partial=False)
+        self._changeable = frozenset(key for key in writable if key not in fixed)
+        self._change = self._adapter("Change", [key for key in writable if key not in fixed], partial=True)
+        self._key = self._adapter("Key", list(plans.primary_key), partial=False, key=True)
+
+    def create_values(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
+        """Check the data of a new row and fill in the defaults.
+
+        Raises:
+            ValidationError: A key is unknown or missing, or a value has a wrong type or is out of range.
+        """
+        values = self._check(self._create, self._as_dict(data))
+        for key, make in self._defaults:
+            if key not in values:
+                values[key] = make()
+        self.derive(values)
+        return values
+
+    def change_values(self, changes: Mapping[str, Any] | Row) -> dict[str, Any]:
+        """Check the changes to a row.
+
+        Raises:
+            ValidationError: As for `create_values`; also when a key may not be changed, or there is no change.
+        """
+        values = self._check(self._change, self._as_dict(changes))
+        if not values:
+            message = f"{self._name}: there is nothing to change"
+            raise ValidationError(message, entity=self._name)
+        self.derive(values)
+        return values
+
+    def upsert_changes(self, data: Mapping[str, Any] | Row, on: tuple[str, ...]) -> dict[str, Any]:
+        """What of the data an upsert changes in a row that is there: what was given, but for the key and `on`."""
+        given = {key: value for key, value in self._as_dict(data).items() if key in self._changeable and key not in on}
+        return self.change_values(given) if given else {}
+
+    def check_key(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Check the values of a primary key.
+
+        Raises:
+            ValidationError: No row can have them.
+        """
+        return self._check(self._key, values)
+
+    def derive(self, values: dict[str, Any]) -> None:
+        """Fill the `<name>_key` columns, by which names are unique without regard to case."""
+        for key, source in self.derived.items():
+            if source in values:
+                text = values[source]
+                values[key] = text if text is None else text.casefold()
+
+    def _as_dict(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
+        if isinstance(data, Mapping):
+            aliases = self._aliases
+            return {aliases.get(key, key): value for key, value in data.items()}
+        if isinstance(data, self._entity):
+            # What the caller set; the rest gets its default here, not a second one from the class.
+            state = {key: getattr(data, key) for key in self._columns if key in data.__dict__}
+            return {key: value for key, value in state.items() if value is not None and key not in self._hidden}
+        message = (
+            f"{self._name}: expected a mapping or an instance of {self._entity.__name__}, got {type(data).__name__}"
+        )
+        raise ValidationError(message, entity=self._name)
+
+    def _check(self, adapter: TypeAdapter[dict[str, Any]], data: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return adapter.validator.validate_python(data)  # type: ignore[no-any-return]
+        except pydantic.ValidationError as exc:
+            raise self._explain(exc) from None
+
+    def _explain(self, exc: pydantic.ValidationError) -> ValidationError:
+        problems = []
+        first: str | None = None
+        for error in exc.errors(include_url=False, include_context=False, include_input=False):
+            field = str(error["loc"][0]) if error["loc"] else None
+            first = first or field
+            path = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
+            problems.append(f"{self._name}.{path}: {_rule(error, field, self._hidden)}")
+        return ValidationError("; ".join(problems), field=first, entity=self._name)
+
+    def _collect_defaults(self, keys: list[str]) -> list[tuple[str, Callable[[], Any]]]:
+        defaults: list[tuple[str, Callable[[], Any]]] = []
+        for key in keys:
+            field = self._entity.model_fields[key]
+            if _is_automatic(self._columns[key]):
+                continue
+            if field.default_factory is not None:
+                defaults.append((key, field.default_factory))  # type: ignore[arg-type]
+            elif field.default is not PydanticUndefined:
+                defaults.append((key, _constant(field.default)))
+        return defaults
+
+    def _adapter(
+        self, purpose: str, keys: list[str], *, partial: bool, key: bool = False
+    ) -> TypeAdapter[dict[str, Any]]:
+        annotations: dict[str, Any] = {}
+        for name in keys:
+            field = self._entity.model_fields[name]
+            annotation = _strict(_present(field.annotation) if key else field.annotation, list(field.metadata))
+            required = key or not (partial or not field.is_required() or _is_automatic(self._columns[name]))
+            annotations[name] = Required[annotation] if required else NotRequired[annotation]
+        shape: Any = TypedDict(f"{self._entity.__name__}{purpose}", annotations)  # type: ignore[operator]
+        shape.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+        return TypeAdapter(shape)
+
+
+def _is_automatic(column: Column[Any]) -> bool:
+    """Whether the database makes the value: an integer key."""
+    return bool(column.primary_key and column.type.python_type is int and not column.foreign_keys)
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _rule(error: Any, field: str | None, hidden: frozenset[str] | set[str]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is kept by the layer and cannot be set" if field in hidden | UNCHANGEABLE else "unknown field"
+    if error["type"] == "missing":
+        return "is required"
+    if error["type"] == "timezone_aware":
+        return "the datetime has no time zone; use an aware one, such as datetime.now(UTC)"
+    text: str = error["msg"]
+    return text[:1].lower() + text[1:]
+
+
+def _present(annotation: Any) -> Any:
+    """The annotation without None."""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return parts[0] if get_origin(annotation) in {Union, types.UnionType} and len(parts) == 1 else annotation
+
+
+def _strict(annotation: Any, metadata: list[Any]) -> Any:
+    """The annotation of a column, made strict where pydantic would convert and lax where it would insist on objects."""
+    checked = _strict_type(annotation)
+    limits = tuple(item for item in metadata if item is not None)
+    return Annotated[checked, *limits] if limits else checked
+
+
+def _strict_type(annotation: Any) -> Any:  # noqa: PLR0911 (one line per kind of type)
+    origin = get_origin(annotation)
+    if origin in {Union, types.UnionType}:
+        return Union[tuple(_strict_type(part) for part in get_args(annotation))]  # noqa: UP007 (made at run time)
+    if origin is list:
+        return list[_strict_type(get_args(annotation)[0])]  # type: ignore[misc]
+    if origin is dict:
+        return InstanceOf[dict]
+    if origin is Annotated:
+        return _strict(get_args(annotation)[0], list(get_args(annotation)[1:]))
+    if not isinstance(annotation, type) or annotation is bool:
+        return annotation
+    if issubclass(annotation, (UUID, Enum)):
+        return Annotated[annotation, Strict(strict=False)]
+    return _SCALARS.get(annotation, annotation)
+
+
+_SCALARS: dict[Any, Any] = {
+    int: Int64,
+    float: FiniteFloat,
+    str: InstanceOf[str],
+    datetime: AwareDatetime,
+    dict: InstanceOf[dict],
+}
