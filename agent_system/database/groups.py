@@ -117,7 +117,7 @@ def _run_bare(executor: SqliteExecutor, work: Work[Any], position: int) -> Outco
     before = raw.total_changes
     try:
         return Outcome(value=work(executor))
-    except Exception as exc:  # noqa: BLE001 (any error of a work belongs to its caller alone)
+    except Exception as exc:
         if not raw.in_transaction:
             raise _TransactionGoneError(position, exc) from exc
         if raw.total_changes != before:
@@ -130,7 +130,7 @@ def _run_isolated(executor: SqliteExecutor, work: Work[Any], position: int) -> O
     raw.execute("SAVEPOINT work")
     try:
         outcome = Outcome(value=work(executor))
-    except Exception as exc:  # noqa: BLE001 (any error of a work belongs to its caller alone)
+    except Exception as exc:
         if not raw.in_transaction:
             raise _TransactionGoneError(position, exc) from exc
         raw.execute("ROLLBACK TO work")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import bindparam, delete, insert, inspect, literal_column, select, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+from sqlalchemy.orm import class_mapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,7 +69,7 @@ class Hydrator(Generic[Row]):
     """Turns driver rows (all columns, in table order) into detached instances, as `AsyncSession` would leave them."""
 
     def __init__(self, entity: type[Row], dialect: Dialect) -> None:
-        mapper: Any = inspect(entity)
+        mapper: Any = class_mapper(entity)
         table: Table = mapper.local_table
         self._identity_class = mapper.class_
         self._new_instance = mapper.class_manager.new_instance
@@ -122,7 +123,7 @@ class TablePlans(Generic[Row]):
     def __init__(self, entity: type[Row], dialect: Dialect) -> None:
         self.entity = entity
         self.dialect = dialect
-        self.mapper: Any = inspect(entity)
+        self.mapper: Any = class_mapper(entity)
         self.table: Table = self.mapper.local_table
         self.hydrate = Hydrator(entity, dialect)
         self.columns = dict(zip(self.hydrate.keys, self.table.columns, strict=True))

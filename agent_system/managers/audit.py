@@ -65,19 +65,9 @@ class AuditTrail:
 
     def __init__(self, entity_type: str, dialect: Dialect, clock: Callable[[], datetime]) -> None:
         plans = TablePlans(Event, dialect)
-        keys = (
-            "entity_type",
-            "entity_id",
-            "event_type",
-            "actor",
-            "before",
-            "after",
-            "parent_event_id",
-            "tree_id",
-            "meta",
-        )
-        self._insert = plans.insert((*keys, "created_at"))
-        self._entity_type = entity_type
+        self._insert = plans.insert([key for key in plans.columns if key not in plans.primary_key])
+        self._defaults = {key: Event.model_fields[key].get_default(call_default_factory=True) for key in plans.columns}
+        self._defaults["entity_type"] = self._entity_type = entity_type
         self._clock = clock
 
     def parameters(
@@ -87,21 +77,21 @@ class AuditTrail:
         *,
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> tuple[Any, ...]:
         """The encoded parameters of an event; made before the unit of work, which may run more than once."""
         context = _context.get() or _NOBODY
         return self._insert.encode(
-            {
-                "entity_type": self._entity_type,
-                "entity_id": None if entity_id is None else str(entity_id),
-                "event_type": event_type,
+            self._defaults
+            | {
+                "entity_id": "" if entity_id is None else str(entity_id),
+                "event_type": f"{self._entity_type}.{event_type}",
                 "actor": context.actor,
                 "before": None if before is None else image(before),
                 "after": None if after is None else image(after),
                 "parent_event_id": context.parent_event_id,
                 "tree_id": context.tree_id,
-                "meta": dict(meta) if meta else {},
+                "data": data,
                 "created_at": self._clock(),
             }
         )

@@ -104,7 +104,7 @@ class Manager(Generic[Row]):
         many = [self.new_values(data) for data in rows]
         inserts = [self.store.prepare_insert(values, audit=False) for values in many]
         trail = self.store.trail
-        event = trail and trail.parameters("created", None, meta={"ids": self._ids(many)})
+        event = trail and trail.parameters("created", None, data={"ids": self._ids(many)})
 
         def work(executor: Executor) -> None:
             for insert in inserts:

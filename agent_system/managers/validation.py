@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from typing_extensions import TypedDict
 
 from agent_system.errors import ValidationError
+from agent_system.models.naming import name_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +108,7 @@ class RowValidator(Generic[Row]):
         for key, source in self.derived.items():
             if source in values:
                 text = values[source]
-                values[key] = text if text is None else text.casefold()
+                values[key] = text if text is None else name_key(text)
 
     def _as_dict(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
         if isinstance(data, Mapping):

@@ -1,0 +1,114 @@
+"""`EntityManager`: the facade through which everything that the layer remembers is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agent_system.clock import utc_now
+from agent_system.errors import ValidationError
+from agent_system.managers.agents import AgentManager
+from agent_system.managers.context_documents import ContextDocumentManager
+from agent_system.managers.conversations import ConversationManager
+from agent_system.managers.events import EventManager
+from agent_system.managers.hosts import HostManager
+from agent_system.managers.identities import IdentityManager
+from agent_system.managers.messages import MessageManager
+from agent_system.managers.models import ModelManager
+from agent_system.managers.process_instances import ProcessInstanceManager
+from agent_system.managers.processes import ProcessManager
+from agent_system.managers.projects import ProjectManager
+from agent_system.managers.relations import RelationManager
+from agent_system.managers.tasks import TaskManager
+from agent_system.managers.token_usage import TokenUsageManager
+from agent_system.managers.tool_usage import ToolUsageManager
+from agent_system.managers.tools import ToolManager
+from agent_system.managers.users import UserManager
+from agent_system.managers.workspaces import WorkspaceManager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from agent_system.database.dialects.base import EngineHealth
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.managers.base import Manager
+    from agent_system.managers.pagination import Page
+
+__all__ = ["EntityManager"]
+
+
+class EntityManager:
+    """One manager per kind of thing, over one database.
+
+    Args:
+        db: A `DatabaseManager`; it must be connected when a verb is awaited.
+        clock: Where the layer's own timestamps come from; tests pass a fixed one.
+
+    Example:
+        >>> async with DatabaseManager(":memory:") as db:
+        ...     em = EntityManager(db)
+        ...     agent = await em.agents.create({"name": "researcher", "instruction": "Find sources."})
+        ...     await em.agents.update(agent.id, {"status": "thinking"})
+    """
+
+    def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.db = db
+        self.agents = AgentManager(db, clock=clock)
+        self.tools = ToolManager(db, clock=clock)
+        self.tasks = TaskManager(db, clock=clock)
+        self.context_documents = ContextDocumentManager(db, clock=clock)
+        self.processes = ProcessManager(db, clock=clock)
+        self.process_instances = ProcessInstanceManager(db, clock=clock)
+        self.events = EventManager(db, clock=clock)
+        self.relations = RelationManager(db, clock=clock)
+        self.users = UserManager(db, clock=clock)
+        self.identities = IdentityManager(db, clock=clock)
+        self.projects = ProjectManager(db, clock=clock)
+        self.workspaces = WorkspaceManager(db, clock=clock)
+        self.conversations = ConversationManager(db, clock=clock)
+        self.messages = MessageManager(db, clock=clock)
+        self.hosts = HostManager(db, clock=clock)
+        self.models = ModelManager(db, clock=clock)
+        self.token_usage = TokenUsageManager(db, clock=clock)
+        self.tool_usage = ToolUsageManager(db, clock=clock)
+        # Seed 001's entity types, for the verbs that take the type as an argument.
+        self._by_type: dict[str, Manager[Any]] = {
+            "agent": self.agents,
+            "tool": self.tools,
+            "task": self.tasks,
+            "document": self.context_documents,
+            "process": self.processes,
+            "event": self.events,
+        }
+
+    async def create(self, entity_type: str, data: Mapping[str, Any]) -> Any:
+        """Write one row of an entity type; see `Manager.create`."""
+        return await self.of_type(entity_type).create(data)
+
+    async def get(self, entity_type: str, id: Any) -> Any:  # noqa: A002 (seed 001's name)
+        """Return the row with this id, or None."""
+        return await self.of_type(entity_type).get_by_id(id)
+
+    async def update(self, entity_type: str, id: Any, changes: Mapping[str, Any]) -> Any:  # noqa: A002 (seed 001's name)
+        """Change one row; see `Manager.update`."""
+        return await self.of_type(entity_type).update(id, changes)
+
+    async def delete(self, entity_type: str, id: Any) -> bool:  # noqa: A002 (seed 001's name)
+        """Delete one row; False when there is none."""
+        return await self.of_type(entity_type).delete(id)
+
+    async def health(self) -> EngineHealth:
+        """Measure how the database is."""
+        return await self.db.health()
+
+    def of_type(self, entity_type: str) -> Manager[Any]:
+        """The manager of an entity type: agent, tool, task, document, process or event.
+
+        Raises:
+            ValidationError: There is no such type.
+        """
+        manager = self._by_type.get(entity_type)
+        if manager is None:
+            message = f"unknown entity type {entity_type!r}; there are: {', '.join(self._by_type)}"
+            raise ValidationError(message, field="entity_type")
+        return manager
