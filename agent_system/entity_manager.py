@@ -26,13 +26,12 @@ from agent_system.managers.users import UserManager
 from agent_system.managers.workspaces import WorkspaceManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from agent_system.database.dialects.base import EngineHealth
     from agent_system.database.manager import DatabaseManager
     from agent_system.managers.base import Manager
-    from agent_system.managers.pagination import Page
 
 __all__ = ["EntityManager"]
 

@@ -129,18 +129,22 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
         self._turn = turn
 
     def commit(self) -> None:
+        """Commit, and let the next writer have its turn."""
         self._end(self.lane.raw.commit)
 
     def rollback(self) -> None:
+        """Roll back, and let the next writer have its turn."""
         self._end(self.lane.raw.rollback)
 
     def close(self) -> None:
+        """Close the connection and end its thread."""
         try:
             super().close()
         finally:
             self._give_back_turn()
 
     def terminate(self) -> None:
+        """Close the connection without waiting for it."""
         try:
             super().terminate()
         finally:
@@ -163,9 +167,10 @@ class FusedDBAPI(AsyncAdapt_aiosqlite_dbapi):
     """The module object for `create_async_engine(module=...)`."""
 
     def __init__(self) -> None:
-        super().__init__(aiosqlite, sqlite)  # type: ignore[arg-type]  # `sqlite` is a module chosen at run time
+        super().__init__(aiosqlite, sqlite)
 
     def connect(self, *_args: Any, **arguments: Any) -> FusedConnection:
+        """Open a connection on a thread of its own."""
         connection = aiosqlite.Connection(arguments["connector"], iter_chunk_size=64)
         # A program that forgets disconnect() must still be able to end.
         connection._thread.daemon = True  # noqa: SLF001 (guarded by tests/unit/test_private_api.py)

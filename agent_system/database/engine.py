@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from agent_system.database.adapter import FusedConnection, FusedDBAPI
+from agent_system.database.adapter import FusedDBAPI
 from agent_system.database.driver import ConnectionOptions, open_connection
 from agent_system.database.translate import translate
 from agent_system.errors import ConfigurationError, MissingExtraError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
     from sqlalchemy.engine.interfaces import ExceptionContext
+
+    from agent_system.database.adapter import FusedConnection
 
 __all__ = ["MEMORY", "TRANSACTION_MODE", "WRITE_TURN", "create_engine", "resolve_url"]
 
@@ -114,8 +116,8 @@ def _sqlite_database(url: URL) -> tuple[str, dict[str, Any]]:
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     adapted = connection.connection.dbapi_connection
-    if isinstance(adapted, FusedConnection):
-        adapted.begin(options.get(TRANSACTION_MODE, "IMMEDIATE"), options.get(WRITE_TURN))
+    # SQLAlchemy types it as a plain DBAPI connection; every engine of ours has the fused adapter's.
+    cast("FusedConnection", adapted).begin(options.get(TRANSACTION_MODE, "IMMEDIATE"), options.get(WRITE_TURN))
 
 
 def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str, Any]) -> AsyncEngine:
@@ -132,7 +134,7 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
     try:
         return create_async_engine(url, connect_args=connect_args, **arguments)
     except ModuleNotFoundError as exc:
-        raise MissingExtraError("postgres", "PostgreSQL") from exc
+        raise MissingExtraError(extra="postgres", feature="PostgreSQL") from exc
 
 
 def _raise_ours(context: ExceptionContext) -> None:

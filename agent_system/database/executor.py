@@ -1,9 +1,9 @@
 """What a unit of work gets: statements run one after the other on one connection, the same code on both engines.
 
-A unit of work is a synchronous function `work(executor)`. On SQLite it runs on the thread of the connection, so that a
-read-modify-write of five statements costs one hop; on PostgreSQL it runs inside SQLAlchemy's greenlet bridge, where each
-statement awaits the server. Either way it is one transaction, it may be run again after a conflict, and so it has no
-side effect outside the database.
+A unit of work is a synchronous function `work(executor)`. On SQLite it runs on the thread of the connection, so a
+read-modify-write of five statements costs one hop; on PostgreSQL it runs inside SQLAlchemy's greenlet bridge, where
+each statement awaits the server. Either way it is one transaction, it may be run again after a conflict, and so it has
+no side effect outside the database.
 """
 
 from __future__ import annotations
@@ -55,17 +55,21 @@ class SqliteExecutor:
         self._core: Connection | None = None
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run any SQLAlchemy Core statement."""
         if self._core is None:
             self._core = self._open_core()
         return self._core.execute(statement, parameters)
 
     def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        """Run a compiled statement and return its rows."""
         return self.raw.execute(plan.sql, parameters).fetchall()
 
     def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
+        """Run a compiled statement and return how many rows it changed."""
         return self.raw.execute(plan.sql, parameters).rowcount
 
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a compiled statement once for each tuple of parameters."""
         self.raw.executemany(plan.sql, rows)
 
     def _open_core(self) -> Connection:
@@ -91,14 +95,18 @@ class PostgresExecutor:
         self._connection = connection
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run any SQLAlchemy Core statement."""
         return self._connection.execute(statement, parameters)
 
     def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        """Run a compiled statement and return its rows."""
         return list(self._connection.exec_driver_sql(plan.sql, tuple(parameters)).fetchall())
 
     def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
+        """Run a compiled statement and return how many rows it changed."""
         return self._connection.exec_driver_sql(plan.sql, tuple(parameters)).rowcount
 
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a compiled statement once for each tuple of parameters."""
         if rows:
             self._connection.exec_driver_sql(plan.sql, [tuple(row) for row in rows])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,7 +37,7 @@ async def uncancelled(work: Awaitable[T]) -> T:
             if task.cancelled():
                 raise
             cancelled = exc
-        except BaseException:
+        except BaseException:  # noqa: BLE001 (task.result() below raises it again)
             break
     if cancelled is not None:
         # The task's own error, if it had one, is the cause that a reader of the traceback wants to see.
@@ -69,7 +69,8 @@ class Lane:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the thread; a cancelled caller leaves, the function goes on to its end."""
-        result: T = await self._connection._execute(function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
+        connection: Any = self._connection
+        result: T = await connection._execute(function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
         return result
 
     async def run_interruptible(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import class_mapper
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Column, Dialect, Table
+    from sqlalchemy import Column, Dialect
     from sqlalchemy.sql import ClauseElement
 
 __all__ = ["Hydrator", "Plan", "TablePlans", "compile_plan"]
@@ -70,7 +70,7 @@ class Hydrator(Generic[Row]):
 
     def __init__(self, entity: type[Row], dialect: Dialect) -> None:
         mapper: Any = class_mapper(entity)
-        table: Table = mapper.local_table
+        table: Any = mapper.local_table
         self._identity_class = mapper.class_
         self._new_instance = mapper.class_manager.new_instance
         self._dispatch = mapper.class_manager.dispatch
@@ -109,6 +109,7 @@ class Hydrator(Generic[Row]):
         return instance  # type: ignore[no-any-return]
 
     def __call__(self, row: Sequence[Any]) -> Row:
+        """Turn one driver row into an instance."""
         return self.build(self.decode(row))
 
     def all(self, rows: Iterable[Sequence[Any]]) -> list[Row]:
@@ -124,11 +125,11 @@ class TablePlans(Generic[Row]):
         self.entity = entity
         self.dialect = dialect
         self.mapper: Any = class_mapper(entity)
-        self.table: Table = self.mapper.local_table
+        self.table: Any = self.mapper.local_table
         self.hydrate = Hydrator(entity, dialect)
-        self.columns = dict(zip(self.hydrate.keys, self.table.columns, strict=True))
+        self.columns: dict[str, Column[Any]] = dict(zip(self.hydrate.keys, self.table.columns, strict=True))
         self.attributes = {column.key: key for key, column in self.columns.items()}
-        self.primary_key = tuple(self.attributes[column.key] for column in self.table.primary_key.columns)
+        self.primary_key: tuple[str, ...] = tuple(self.attributes[column.key] for column in self.table.primary_key)
         self.computed = frozenset(key for key, column in self.columns.items() if column.computed is not None)
         self._plans: dict[Any, Plan] = {}
 

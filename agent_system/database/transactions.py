@@ -162,8 +162,8 @@ class Transaction:
 
     def _timeout_error(self) -> TransactionTimeoutError:
         message = (
-            f"this transaction was open for more than {self._timeout_seconds:g} s and was rolled back so that others can "
-            "write; do slow work, such as calling a model, outside of transactions"
+            f"this transaction was open for more than {self._timeout_seconds:g} s and was rolled back so that others "
+            "can write; do slow work, such as calling a model, outside of transactions"
         )
         return TransactionTimeoutError(message)
 

@@ -104,25 +104,26 @@ def sqlstate_of(error: BaseException) -> str | None:
 
 
 def _translate(error: BaseException) -> errors.AgentSystemError | None:
-    if isinstance(error, sa_exc.TimeoutError):
-        return errors.DatabaseBusyError("no pooled connection became free in time")
     original = error.orig if isinstance(error, sa_exc.StatementError) and error.orig is not None else error
     if isinstance(original, errors.AgentSystemError):
         return original
     if isinstance(original, sqlite.Error):
         return _from_sqlite(original)
     sqlstate = sqlstate_of(original)
-    if sqlstate is not None:
-        return _from_sqlstate(sqlstate, original)
+    return _from_sqlstate(sqlstate, original) if sqlstate is not None else _from_python(error, original)
+
+
+def _from_python(error: BaseException, original: BaseException) -> errors.AgentSystemError | None:
+    """What is no error of a driver: bad values found while binding, the network, the pool."""
+    if isinstance(error, sa_exc.TimeoutError):
+        return errors.DatabaseBusyError("no pooled connection became free in time")
     if isinstance(original, OverflowError):
         return errors.ValidationError("an integer does not fit into 64 bits; nothing was written")
-    if isinstance(error, sa_exc.StatementError) and isinstance(original, (ValueError, TypeError, UnicodeError)):
+    if isinstance(error, sa_exc.StatementError) and isinstance(original, (ValueError, TypeError)):
         return errors.ValidationError(f"{original}; nothing was written")
-    if isinstance(original, (ConnectionError, OSError)):
+    if isinstance(original, OSError):
         return errors.DatabaseUnavailableError(f"the database cannot be reached: {original}")
-    if isinstance(error, sa_exc.SQLAlchemyError):
-        return errors.DatabaseError(_first_line(error))
-    return None
+    return errors.DatabaseError(_first_line(error)) if isinstance(error, sa_exc.SQLAlchemyError) else None
 
 
 def _from_sqlite(error: Any) -> errors.AgentSystemError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -51,8 +51,12 @@ def audit_context(
     *, actor: str | None = None, parent_event_id: int | None = None, tree_id: UUID | None = None
 ) -> Iterator[AuditContext]:
     """Say who acts, and on account of what, for the events in the block; what is not given stays as outside."""
-    given = {"actor": actor, "parent_event_id": parent_event_id, "tree_id": tree_id}
-    context = replace(current_audit_context(), **{key: value for key, value in given.items() if value is not None})
+    outer = current_audit_context()
+    context = AuditContext(
+        actor=outer.actor if actor is None else actor,
+        parent_event_id=outer.parent_event_id if parent_event_id is None else parent_event_id,
+        tree_id=outer.tree_id if tree_id is None else tree_id,
+    )
     token = _context.set(context)
     try:
         yield context

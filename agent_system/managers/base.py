@@ -104,7 +104,7 @@ class Manager(Generic[Row]):
         many = [self.new_values(data) for data in rows]
         inserts = [self.store.prepare_insert(values, audit=False) for values in many]
         trail = self.store.trail
-        event = trail and trail.parameters("created", None, data={"ids": self._ids(many)})
+        event = trail.parameters("created", None, data={"ids": self._ids(many)}) if trail is not None else None
 
         def work(executor: Executor) -> None:
             for insert in inserts:
@@ -299,7 +299,7 @@ class Manager(Generic[Row]):
         return values
 
     async def run(self, work: Work[T], values: Mapping[str, Any] | None = None) -> T:
-        """Run a writing unit of work; an integrity error names the caller's own fields and, of these values, the culprit."""
+        """Run a writing unit of work; an integrity error names the caller's field and, of these values, the culprit."""
         async with explained(self._db, self.plans, values):
             return await self._db.write(work)
 
@@ -320,7 +320,7 @@ class Manager(Generic[Row]):
         return key
 
     def _matching(self, values: Mapping[str, Any], on: Sequence[str]) -> dict[str, Any]:
-        matching = {}
+        matching: dict[str, Any] = {}
         for key in on:
             name = attribute(self.plans, key)
             if name not in values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -12,6 +13,9 @@ from agent_system.errors import CheckError, DuplicateKeyError, ForeignKeyError, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from sqlalchemy import Select
+
+    from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import TablePlans
 
@@ -71,8 +75,11 @@ async def _dangling(
             continue
         target = next(iter(column.foreign_keys)).column
         statement = select(target).where(target == value).limit(1)
-        found = await db.read(lambda executor, statement=statement: executor.execute(statement).first())
-        if found is None:
+        if await db.read(partial(_is_empty, statement)):
             message = f"{plans.table.name}.{key}: there is no {target.table.name} row {value!s}; nothing was written"
             return ForeignKeyError(message, table=plans.table.name, constraint=exc.constraint, fields=(key,))
     return exc
+
+
+def _is_empty(statement: Select[Any], executor: Executor) -> bool:
+    return executor.execute(statement).first() is None

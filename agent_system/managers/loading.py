@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect, select
-from sqlalchemy.orm import RelationshipProperty
 from sqlalchemy.orm.attributes import set_committed_value
 
 from agent_system.database.plans import Hydrator
@@ -15,8 +15,10 @@ from agent_system.errors import ValidationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Dialect
+    from sqlalchemy import Dialect, Select
+    from sqlalchemy.orm import RelationshipProperty
 
+    from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
 
 __all__ = ["load_relations"]
@@ -60,7 +62,7 @@ async def _fetch(
     db: DatabaseManager, relation: RelationshipProperty[Any], remote: Any, wanted: list[Any]
 ) -> dict[Any, list[Any]]:
     target = relation.mapper
-    table = target.local_table
+    table: Any = target.local_table
     hydrate = _hydrator(target.class_, db.dialect)
     statement = select(remote.label("owner_key"), *table.columns)
     if relation.secondary is not None:
@@ -69,9 +71,13 @@ async def _fetch(
     grouped: dict[Any, list[Any]] = defaultdict(list)
     for start in range(0, len(wanted), CHUNK):
         part = statement.where(remote.in_(wanted[start : start + CHUNK]))
-        for owner, *values in await db.read(lambda executor, part=part: executor.execute(part).all()):
+        for owner, *values in await db.read(partial(_rows, part)):
             grouped[owner].append(hydrate.build(dict(zip(hydrate.keys, values, strict=True))))
     return grouped
+
+
+def _rows(statement: Select[Any], executor: Executor) -> Sequence[Any]:
+    return executor.execute(statement).all()
 
 
 def _hydrator(entity: type[Any], dialect: Dialect) -> Hydrator[Any]:

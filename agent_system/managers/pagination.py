@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Order", "Page", "Where", "conditions", "decode_cursor", "encode_cursor", "parse_order"]
 
 Row = TypeVar("Row")
-Where: TypeAlias = "Mapping[str, Any] | ColumnElement[bool] | Sequence[ColumnElement[bool]] | None"
+Where: TypeAlias = "Mapping[str, Any] | ColumnElement[bool] | bool | Sequence[ColumnElement[bool] | bool] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,24 @@ def conditions(plans: TablePlans[Any], where: Where) -> list[ColumnElement[bool]
         return []
     if isinstance(where, Mapping):
         return [equals(plans, key, value) for key, value in where.items()]
-    if isinstance(where, ColumnElement):
-        return [where]
-    if hasattr(where, "__clause_element__"):
-        return [where.__clause_element__()]
-    if isinstance(where, Sequence) and not isinstance(where, str):
-        return list(where)
-    message = f"{plans.table.name}: a filter is a mapping of column to value or SQLAlchemy expressions, not {where!r}"
-    raise ValidationError(message, entity=plans.table.name)
+    many = where if isinstance(where, (list, tuple)) else [where]
+    return [_expression(plans, one) for one in many]
+
+
+def _expression(plans: TablePlans[Any], one: Any) -> ColumnElement[bool]:
+    # `Agent.status == "idle"` is an expression at run time, though its static type is bool.
+    element: Any = one.__clause_element__() if hasattr(one, "__clause_element__") else one
+    if isinstance(element, ColumnElement):
+        return element
+    message = f"{plans.table.name}: a filter is a mapping of column to value or SQLAlchemy expressions, not {one!r}"
+    raise ValidationError(message, field="where", entity=plans.table.name)
 
 
 def equals(plans: TablePlans[Any], key: str, value: Any) -> ColumnElement[bool]:
     """The condition that a column has a value; None means that it has none."""
     column = plans.columns[attribute(plans, key)]
-    return column.is_(None) if value is None else column == value
+    condition: ColumnElement[bool] = column.is_(None) if value is None else column == value
+    return condition
 
 
 def attribute(plans: TablePlans[Any], key: str) -> str:

@@ -80,7 +80,7 @@ class RowStore(Generic[Row]):
         return self.validator.check_key(values)
 
     def prepare_insert(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
-        """Encode a new row; returns what writes it (and its event) and adds what only the database knows to `values`."""
+        """Encode a new row; returns what writes it with its event and adds what the database makes to `values`."""
         made = tuple(key for key in self._made_by_database if key not in values)
         keys = tuple(key for key in self.plans.columns if key in values)
         plan = self.plans.insert(keys, made)

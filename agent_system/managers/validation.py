@@ -1,8 +1,8 @@
 """Checking of data before anything is written, by the annotations of the table classes.
 
 A SQLModel class with `table=True` does not validate and ignores unknown keys, so each table class gets a validator of
-its own: pydantic's core run over a dictionary, strict (no "5" for 5), with unknown keys forbidden. Text is checked by type
-only, because pydantic refuses lone surrogates, which a model may emit and our codec can store.
+its own: pydantic's core run over a dictionary, strict (no "5" for 5), with unknown keys forbidden. Text is checked by
+type only, because pydantic refuses lone surrogates, which a model may emit and our codec can store.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ Row = TypeVar("Row", bound="SQLModel")
 
 # What fits into a BIGINT and into SQLite's INTEGER.
 Int64 = Annotated[int, Strict(), pydantic.Field(ge=-(2**63), le=2**63 - 1)]
+# The keys are not looked at: pydantic would refuse lone surrogates, the codec stores them.
+_Mapping: Any = InstanceOf[dict]  # type: ignore[type-arg]  # a type at run time, which has no arguments
 KEY_SUFFIX = "_key"
 
 # Kept by the layer itself; a change of one by hand would break what it stands for.
@@ -160,7 +162,8 @@ class RowValidator(Generic[Row]):
             annotation = _strict(_present(field.annotation) if key else field.annotation, list(field.metadata))
             required = key or not (partial or not field.is_required() or _is_automatic(self._columns[name]))
             annotations[name] = Required[annotation] if required else NotRequired[annotation]
-        shape: Any = TypedDict(f"{self._entity.__name__}{purpose}", annotations)  # type: ignore[operator]
+        make_shape: Any = TypedDict
+        shape: Any = make_shape(f"{self._entity.__name__}{purpose}", annotations)
         shape.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
         return TypeAdapter(shape)
 
@@ -205,7 +208,7 @@ def _strict_type(annotation: Any) -> Any:  # noqa: PLR0911 (one line per kind of
     if origin is list:
         return list[_strict_type(get_args(annotation)[0])]  # type: ignore[misc]
     if origin is dict:
-        return InstanceOf[dict]
+        return _Mapping
     if origin is Annotated:
         return _strict(get_args(annotation)[0], list(get_args(annotation)[1:]))
     if not isinstance(annotation, type) or annotation is bool:
@@ -220,5 +223,5 @@ _SCALARS: dict[Any, Any] = {
     float: FiniteFloat,
     str: InstanceOf[str],
     datetime: AwareDatetime,
-    dict: InstanceOf[dict],
+    dict: _Mapping,
 }

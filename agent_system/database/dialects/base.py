@@ -1,4 +1,4 @@
-"""What a database engine has to offer: everything that differs between SQLite and PostgreSQL stands behind these names."""
+"""What an engine has to offer: everything that differs between SQLite and PostgreSQL stands behind these names."""
 
 from __future__ import annotations
 

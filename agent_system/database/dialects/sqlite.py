@@ -8,10 +8,9 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from agent_system.clock import utc_now
-from agent_system.database.adapter import FusedConnection
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.driver import library_verdict
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Dialect
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from agent_system.database.adapter import FusedConnection
     from agent_system.database.executor import Work
     from agent_system.database.lanes import Lane
     from agent_system.database.plans import Plan
@@ -102,11 +102,8 @@ class SqliteBackend:
         connection = await self.engine.connect()
         self._connections.append(connection)
         fairy = await connection.get_raw_connection()
-        adapted = fairy.dbapi_connection
-        if not isinstance(adapted, FusedConnection):
-            message = f"expected the fused adapter, found {type(adapted).__name__}"
-            raise TypeError(message)
-        return connection, adapted.lane
+        # SQLAlchemy types it as a plain DBAPI connection; every engine of ours has the fused adapter's.
+        return connection, cast("FusedConnection", fairy.dbapi_connection).lane
 
     async def close(self) -> None:
         """Finish accepted writes, give the long check-outs back and close the pool."""
