@@ -144,8 +144,7 @@ class DatabaseManager:
         transaction = current_transaction(self)
         if transaction is not None:
             return await transaction.run(work, isolate=False)
-        with translated():
-            return await backend.read(work)
+        return await backend.read(work)
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled reading statement and return the driver's rows: the fast way for lookups."""
@@ -153,8 +152,7 @@ class DatabaseManager:
         transaction = current_transaction(self)
         if transaction is not None:
             return await transaction.run(lambda executor: executor.fetch(plan, parameters), isolate=False)
-        with translated():
-            return await backend.fetch(plan, parameters)
+        return await backend.fetch(plan, parameters)
 
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work, all or nothing.
@@ -173,8 +171,7 @@ class DatabaseManager:
         if transaction is not None:
             return await transaction.run(work, isolate=True)
         backend.check_may_write()
-        with translated():
-            return await backend.write(work)
+        return await backend.write(work)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

@@ -127,7 +127,8 @@ class TablePlans(Generic[Row]):
         self.mapper: Any = class_mapper(entity)
         self.table: Any = self.mapper.local_table
         self.hydrate = Hydrator(entity, dialect)
-        self.columns: dict[str, Column[Any]] = dict(zip(self.hydrate.keys, self.table.columns, strict=True))
+        table_columns: Any = self.table.columns
+        self.columns: dict[str, Column[Any]] = dict(zip(self.hydrate.keys, table_columns, strict=True))
         self.attributes = {column.key: key for key, column in self.columns.items()}
         self.primary_key: tuple[str, ...] = tuple(self.attributes[column.key] for column in self.table.primary_key)
         self.computed = frozenset(key for key, column in self.columns.items() if column.computed is not None)
@@ -163,6 +164,13 @@ class TablePlans(Generic[Row]):
             return statement.returning(*(self.columns[key] for key in returning))
 
         return self._plan(("insert", tuple(keys), tuple(returning)), build)
+
+    def insert_counted(self, keys: Sequence[str]) -> Plan:
+        """Insert these attributes into a table whose key the database counts; for `Executor.insert`."""
+        # Declared on the default dialect only, which every real one inherits from.
+        dialect: Any = self.dialect
+        returning = () if dialect.postfetch_lastrowid else self.primary_key
+        return self.insert(keys, returning)
 
     def get_for_update(self) -> Plan:
         """Select one row by its primary key and keep others from changing it; SQLite's writer is alone anyway."""

@@ -159,7 +159,8 @@ class Writer:
         self._lock_timeout = lock_timeout_seconds
         self._after_commit = after_commit
         self._waiting: deque[_Waiting] = deque()
-        self._space = asyncio.Semaphore(queue_limit)
+        self._queue_limit = queue_limit
+        self._space = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -175,15 +176,14 @@ class Writer:
         """
         if self._closed:
             raise NotConnectedError
-        await self._space.acquire()
+        while len(self._waiting) >= self._queue_limit:
+            self._space.clear()
+            await self._space.wait()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(work, future))
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._drain())
-        try:
-            return await future
-        finally:
-            self._space.release()
+        return await future
 
     async def close(self) -> None:
         """Take no more work and wait until what was accepted is done."""
@@ -238,6 +238,7 @@ class Writer:
             waiting = self._waiting.popleft()
             if not waiting.future.done():
                 group.append(waiting)
+        self._space.set()
         return group
 
     def _resolve(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from agent_system.database.plans import TablePlans
+from agent_system.managers.encoding import RowEncoder
 from agent_system.models import Event
 
 if TYPE_CHECKING:
@@ -69,9 +70,15 @@ class AuditTrail:
 
     def __init__(self, entity_type: str, dialect: Dialect, clock: Callable[[], datetime]) -> None:
         plans = TablePlans(Event, dialect)
+        fields = Event.model_fields
+        defaults = {
+            key: None if fields[key].is_required() else fields[key].get_default(call_default_factory=True)
+            for key in plans.columns
+        }
+        defaults["entity_type"] = self._entity_type = entity_type
         self._insert = plans.insert([key for key in plans.columns if key not in plans.primary_key])
-        self._defaults = {key: Event.model_fields[key].get_default(call_default_factory=True) for key in plans.columns}
-        self._defaults["entity_type"] = self._entity_type = entity_type
+        self._encoder = RowEncoder(self._insert, defaults)
+        self._defaults = defaults
         self._clock = clock
 
     def parameters(
@@ -82,10 +89,10 @@ class AuditTrail:
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
-    ) -> tuple[Any, ...]:
+    ) -> list[Any]:
         """The encoded parameters of an event; made before the unit of work, which may run more than once."""
         context = _context.get() or _NOBODY
-        return self._insert.encode(
+        return self._encoder.encode(
             self._defaults
             | {
                 "entity_id": "" if entity_id is None else str(entity_id),

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlmodel import SQLModel
 
 from agent_system.clock import utc_now
-from agent_system.errors import DuplicateKeyError, NotFoundError, ValidationError
+from agent_system.errors import DuplicateKeyError, IntegrityError, NotFoundError, ValidationError
 from agent_system.managers.failures import explained
 from agent_system.managers.loading import load_relations
 from agent_system.managers.pagination import (
@@ -300,8 +300,10 @@ class Manager(Generic[Row]):
 
     async def run(self, work: Work[T], values: Mapping[str, Any] | None = None) -> T:
         """Run a writing unit of work; an integrity error names the caller's field and, of these values, the culprit."""
-        async with explained(self._db, self.plans, values):
+        try:
             return await self._db.write(work)
+        except IntegrityError as exc:
+            raise await explained(self._db, self.plans, values or {}, exc) from exc
 
     def _ids(self, many: Sequence[Mapping[str, Any]]) -> builtins.list[str]:
         return [str(values.get(self.plans.primary_key[0])) for values in many]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from sqlalchemy import select
 from agent_system.errors import CheckError, DuplicateKeyError, ForeignKeyError, IntegrityError, NotNullError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from sqlalchemy import Select
 
@@ -22,17 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["explained"]
 
 
-@asynccontextmanager
 async def explained(
-    db: DatabaseManager, plans: TablePlans[Any], values: Mapping[str, Any] | None
-) -> AsyncIterator[None]:
-    """Raise integrity errors of the block again with the caller's field names."""
-    try:
-        yield
-    except ForeignKeyError as exc:
-        raise await _dangling(db, plans, values or {}, exc) from exc
-    except IntegrityError as exc:
-        raise _renamed(plans, exc) from exc
+    db: DatabaseManager, plans: TablePlans[Any], values: Mapping[str, Any], exc: IntegrityError
+) -> IntegrityError:
+    """The same error with the caller's field names, and with the reference that is missing."""
+    if isinstance(exc, ForeignKeyError):
+        return await _dangling(db, plans, values, exc)
+    return _renamed(plans, exc)
 
 
 def _renamed(plans: TablePlans[Any], exc: IntegrityError) -> IntegrityError:

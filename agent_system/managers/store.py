@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from agent_system.database.plans import TablePlans, result_processor
+from agent_system.database.plans import TablePlans
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
 from agent_system.managers.audit import AuditTrail
+from agent_system.managers.encoding import RowEncoder
 from agent_system.managers.validation import RowValidator
 from agent_system.models.columns import Json, UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Dialect
@@ -49,15 +50,14 @@ class RowStore(Generic[Row]):
         self._clock = clock
         self._touches = "updated_at" in self.plans.columns
         columns = self.plans.columns.items()
-        self._json = [
-            (key, result_processor(column, dialect)) for key, column in columns if isinstance(column.type, Json)
-        ]
+        load_json: Any = Json().result_processor(dialect, None)
+        self._json = [(key, load_json) for key, column in columns if isinstance(column.type, Json)]
         self._moments = [key for key, column in columns if isinstance(column.type, UtcDateTime)]
+        counted = self.plans.table.autoincrement_column
+        self._counted = () if counted is None else (self.plans.attributes[counted.key],)
         # What only the database knows after an insert: a counted key, computed columns.
-        counted = {
-            key for key in self.plans.primary_key if self.plans.table.autoincrement_column is self.plans.columns[key]
-        }
-        self._made_by_database = frozenset(counted | self.plans.computed)
+        self._made_by_database: tuple[str, ...] = (*self._counted, *self.plans.computed)
+        self._encoders: dict[tuple[str, ...], RowEncoder] = {}
 
     # Preparing, outside of the unit of work.
 
@@ -82,17 +82,22 @@ class RowStore(Generic[Row]):
     def prepare_insert(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """Encode a new row; returns what writes it with its event and adds what the database makes to `values`."""
         made = tuple(key for key in self._made_by_database if key not in values)
-        keys = tuple(key for key in self.plans.columns if key in values)
-        plan = self.plans.insert(keys, made)
-        parameters = self.encode(plan, values)
-        self._normalise(values, dict(zip(plan.parameters, parameters, strict=True)))
+        encoder = self._encoders.get(made) or self._encoder(made)
+        try:
+            parameters = encoder.encode(values)
+        except (ValueError, TypeError, RecursionError):
+            raise self._name_bad_value(encoder.plan, values) from None
+        self._normalise(values, encoder, parameters)
         trail = self.trail
-        event: tuple[Any, ...] | None = None
+        event: Sequence[Any] | None = None
         if audit and trail is not None:
             event = trail.parameters("created", values[self.plans.primary_key[0]], after=values)
+        plan, counted = encoder.plan, bool(made) and made == self._counted
 
         def insert(executor: Executor) -> None:
-            if made:
+            if counted:
+                values[made[0]] = executor.insert(plan, parameters)
+            elif made:
                 values.update(self.decode(made, executor.fetch(plan, parameters)[0]))
             else:
                 executor.change(plan, parameters)
@@ -100,6 +105,12 @@ class RowStore(Generic[Row]):
                 trail.write(executor, event)
 
         return insert
+
+    def _encoder(self, made: tuple[str, ...]) -> RowEncoder:
+        keys = [key for key in self.plans.columns if key not in made]
+        plan = self.plans.insert_counted(keys) if made and made == self._counted else self.plans.insert(keys, made)
+        encoder = self._encoders[made] = RowEncoder(plan, self.validator.constants)
+        return encoder
 
     def encode(self, plan: Plan, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Encode values for a plan.
@@ -218,13 +229,13 @@ class RowStore(Generic[Row]):
             actual_version=found["version"],
         )
 
-    def _normalise(self, values: dict[str, Any], encoded: Mapping[str, Any]) -> None:
+    def _normalise(self, values: dict[str, Any], encoder: RowEncoder, parameters: Sequence[Any]) -> None:
         """Make the values those that a read would give: JSON that is not the caller's own object, moments in UTC."""
         for key, load in self._json:
-            if load is not None and values.get(key) is not None:
-                values[key] = load(encoded[key])
+            if values[key]:
+                values[key] = load(parameters[encoder.positions[key]])
         for key in self._moments:
-            moment = values.get(key)
+            moment = values[key]
             if moment is not None and moment.tzinfo is not UTC:
                 values[key] = moment.astimezone(UTC)
 

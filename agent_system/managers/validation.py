@@ -60,7 +60,9 @@ class RowValidator(Generic[Row]):
         self._hidden = plans.computed | set(self.derived)
         writable = [key for key in plans.columns if key not in self._hidden]
         fixed = UNCHANGEABLE | set(plans.primary_key)
-        self._defaults = self._collect_defaults(writable)
+        self.constants: dict[str, Any] = {}
+        self._factories: list[tuple[str, Callable[[], Any]]] = []
+        self._collect_defaults(writable)
         self._create = self._adapter("Create", writable, partial=False)
         self._changeable = frozenset(key for key in writable if key not in fixed)
         self._change = self._adapter("Change", [key for key in writable if key not in fixed], partial=True)
@@ -72,8 +74,8 @@ class RowValidator(Generic[Row]):
         Raises:
             ValidationError: A key is unknown or missing, or a value has a wrong type or is out of range.
         """
-        values = self._check(self._create, self._as_dict(data))
-        for key, make in self._defaults:
+        values = self.constants | self._check(self._create, self._as_dict(data))
+        for key, make in self._factories:
             if key not in values:
                 values[key] = make()
         self.derive(values)
@@ -115,6 +117,8 @@ class RowValidator(Generic[Row]):
     def _as_dict(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
         if isinstance(data, Mapping):
             aliases = self._aliases
+            if aliases.keys().isdisjoint(data):
+                return data  # type: ignore[return-value]  # it is only read
             return {aliases.get(key, key): value for key, value in data.items()}
         if isinstance(data, self._entity):
             # What the caller set; the rest gets its default here, not a second one from the class.
@@ -141,17 +145,15 @@ class RowValidator(Generic[Row]):
             problems.append(f"{self._name}.{path}: {_rule(error, field, self._hidden)}")
         return ValidationError("; ".join(problems), field=first, entity=self._name)
 
-    def _collect_defaults(self, keys: list[str]) -> list[tuple[str, Callable[[], Any]]]:
-        defaults: list[tuple[str, Callable[[], Any]]] = []
+    def _collect_defaults(self, keys: list[str]) -> None:
         for key in keys:
             field = self._entity.model_fields[key]
             if _is_automatic(self._columns[key]):
                 continue
             if field.default_factory is not None:
-                defaults.append((key, field.default_factory))  # type: ignore[arg-type]
+                self._factories.append((key, field.default_factory))  # type: ignore[arg-type]
             elif field.default is not PydanticUndefined:
-                defaults.append((key, _constant(field.default)))
-        return defaults
+                self.constants[key] = field.default
 
     def _adapter(
         self, purpose: str, keys: list[str], *, partial: bool, key: bool = False
@@ -171,10 +173,6 @@ class RowValidator(Generic[Row]):
 def _is_automatic(column: Column[Any]) -> bool:
     """Whether the database makes the value: an integer key."""
     return bool(column.primary_key and column.type.python_type is int and not column.foreign_keys)
-
-
-def _constant(value: Any) -> Callable[[], Any]:
-    return lambda: value
 
 
 def _rule(error: Any, field: str | None, hidden: frozenset[str] | set[str]) -> str:

@@ -82,7 +82,10 @@ class BackendTransaction(Protocol):
 
 
 class Backend(Protocol):
-    """One open database."""
+    """One open database.
+
+    `read`, `fetch` and `write` raise errors of ours; what the other methods raise is translated by the manager.
+    """
 
     engine: AsyncEngine
 

@@ -61,8 +61,9 @@ class PostgresBackend:
 
     async def read(self, work: Work[T]) -> T:
         """Run a reading unit of work on a pooled connection."""
-        async with self._autocommit.connect() as connection:
-            return await connection.run_sync(_run, work)
+        with translated():
+            async with self._autocommit.connect() as connection:
+                return await connection.run_sync(_run, work)
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled reading statement on a pooled connection."""
@@ -73,7 +74,8 @@ class PostgresBackend:
         delay = RETRY_FIRST_SECONDS
         for remaining in range(RETRIES, -1, -1):
             try:
-                return await self._write_once(work)
+                with translated():
+                    return await self._write_once(work)
             except Exception as exc:
                 if remaining == 0 or not is_serialization_failure(exc):
                     raise

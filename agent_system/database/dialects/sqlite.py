@@ -10,13 +10,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from agent_system.clock import utc_now
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
-from agent_system.database.driver import library_verdict
+from agent_system.database.driver import library_verdict, sqlite
 from agent_system.database.engine import MEMORY, TRANSACTION_MODE, WRITE_TURN, create_engine
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.lanes import uncancelled
+from agent_system.database.translate import translate
 from agent_system.database.writer import Turn, Writer
 from agent_system.errors import DatabaseUnavailableError, TransactionError
 
@@ -118,11 +121,17 @@ class SqliteBackend:
 
     async def read(self, work: Work[T]) -> T:
         """Run a reading unit of work on the reader's thread."""
-        return await self._reader_lane.run(work, self._reader_executor)
+        try:
+            return await self._reader_lane.run(work, self._reader_executor)
+        except (sqlite.Error, SQLAlchemyError, OverflowError) as exc:
+            raise translate(exc) from exc
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled reading statement on the reader's thread."""
-        return await self._reader_lane.run(self._reader_executor.fetch, plan, parameters)
+        try:
+            return await self._reader_lane.run(self._reader_executor.fetch, plan, parameters)
+        except (sqlite.Error, OverflowError) as exc:
+            raise translate(exc) from exc
 
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work in the next group commit."""
