@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal, cast
 
 from pydantic_core import PydanticUndefined
-from sqlalchemy import Boolean, CheckConstraint, Computed, Index, false, text, true
+from sqlalchemy import Boolean, CheckConstraint, ColumnElement, Computed, Index, false, text, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -23,6 +23,7 @@ from agent_system.models.columns import BigInt, Enumerated, Json, Real, Text, Ut
 __all__ = [
     "COUNTED_KEY",
     "REQUIRED",
+    "NanoDollarsAsDollars",
     "computed_field",
     "count_field",
     "created_at_field",
@@ -77,6 +78,26 @@ def _current_time(_element: _CurrentTime, _compiler: SQLCompiler, **_arguments: 
 def _current_time_as_text(_element: _CurrentTime, _compiler: SQLCompiler, **_arguments: Any) -> str:
     # SQLite's clock counts milliseconds; the column has six digits so that text order is time order.
     return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+class NanoDollarsAsDollars(FunctionElement[Any]):
+    """A column of nano-dollars in dollars, written as PostgreSQL repeats it, so that schemas can be compared."""
+
+    inherit_cache = True
+
+    def __init__(self, column: str) -> None:
+        super().__init__()
+        self.column = column
+
+
+@compiles(NanoDollarsAsDollars)
+def _as_dollars(element: NanoDollarsAsDollars, _compiler: SQLCompiler, **_arguments: Any) -> str:
+    return f"{element.column}::numeric / 1000000000.0"
+
+
+@compiles(NanoDollarsAsDollars, "sqlite")
+def _as_dollars_in_sqlite(element: NanoDollarsAsDollars, _compiler: SQLCompiler, **_arguments: Any) -> str:
+    return f"{element.column} / 1000000000.0"
 
 
 def _field(
@@ -266,7 +287,7 @@ def meta_field() -> Any:
     )
 
 
-def computed_field(expression: str, column_type: ColumnType, description: str) -> Any:
+def computed_field(expression: str | ColumnElement[Any], column_type: ColumnType, description: str) -> Any:
     """A column that the database computes and stores; it cannot be written."""
     return Field(
         default=None,

@@ -11,6 +11,7 @@ from agent_system.models.columns import BigInt, Real
 from agent_system.models.fields import (
     COUNTED_KEY,
     REQUIRED,
+    NanoDollarsAsDollars,
     computed_field,
     count_field,
     created_at_field,
@@ -94,6 +95,7 @@ class TokenUsage(TableModel, table=True):
         present_index("task_id"),
         present_index("conversation_id"),
         present_index("message_id"),
+        present_index("session_uuid"),
         present_index("corrects_id"),
         enum_check("kind", LedgerEntryKind),
         enum_check("usage_state", UsageState),
@@ -144,6 +146,7 @@ class TokenUsage(TableModel, table=True):
     message_id: int | None = reference(
         "messages.id", "The message that came of it; null when none.", ondelete="SET NULL", key=BigInt
     )
+    session_uuid: str | None = text_field("Id of the runtime's session; null when not known.", None)
     role: str | None = text_field("What the call was made as, for reports by role; null when not said.", None)
     request_id: str | None = text_field("Id of the request; unique with `attempt`. Null when not known.", None)
     attempt: Int64 = int_field("Which attempt at the request it was, from 1.", 1)
@@ -172,7 +175,7 @@ class TokenUsage(TableModel, table=True):
         "Cost in billionths of a US dollar; null: unpriced. Negative only in a correction.", None
     )
     cost_usd: float | None = computed_field(
-        "cost_nano_usd / 1000000000.0", Real, "Cost in US dollars, computed by the database; null: unpriced."
+        NanoDollarsAsDollars("cost_nano_usd"), Real, "Cost in US dollars, computed by the database; null: unpriced."
     )
     cost_source: CostSource | None = nullable_enum_field(
         CostSource, "Whether the cost was computed from prices or reported by the provider; null: unpriced."
