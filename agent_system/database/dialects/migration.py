@@ -1,0 +1,227 @@
+"""What each engine needs around a migration, so that it happens wholly or not at all.
+
+| | SQLite | PostgreSQL |
+|---|---|---|
+| one at a time | BEGIN IMMEDIATE | an advisory lock that the transaction holds |
+| tables are rebuilt without losing rows | foreign keys off before BEGIN, checked before COMMIT | they stay on |
+| tables are rebuilt without losing triggers | saved before the DROP, made again after the RENAME | nothing is rebuilt |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from alembic.ddl.base import RenameTable
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import event, inspect, text
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import DropTable
+
+from agent_system.database.driver import is_busy, sqlite
+from agent_system.database.engine import WRITE_TURN, create_engine
+from agent_system.database.lanes import uncancelled
+from agent_system.database.translate import translated
+from agent_system.database.writer import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import URL, Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from agent_system.settings import DatabaseSettings
+
+__all__ = ["MigrationGuard", "SchemaState", "exclusively", "guard_for", "migration_engine", "read_state"]
+
+VERSION_TABLE = "alembic_version"
+
+# Another process may be migrating a large database: longer than any wait for an ordinary write.
+LOCK_TIMEOUT_SECONDS = 120.0
+PEEK_PAUSE_SECONDS = 0.02
+
+# An arbitrary constant, for which no other program should be asking: "agent_sy" in ASCII.
+ADVISORY_LOCK = 0x6167656E745F7379
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaState:
+    """What a database holds: the revisions that it says it is at, and the names of all other tables."""
+
+    revisions: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+
+    @property
+    def revision(self) -> str | None:
+        """The revision, or None for a database without one."""
+        return self.revisions[0] if self.revisions else None
+
+
+class MigrationGuard(Protocol):
+    """The differences between the engines."""
+
+    engine_arguments: dict[str, Any]
+    rebuilds_tables: bool
+
+    async def peek(self, url: URL, settings: DatabaseSettings) -> SchemaState:
+        """Read the state without changing anything in the database, not even its journal mode."""
+
+    async def lock(self, connection: AsyncConnection) -> AsyncConnection:
+        """Begin the transaction that nobody else may migrate beside."""
+
+    def watch(self, connection: Connection) -> None:
+        """Keep what the engine would lose when a table is rebuilt."""
+
+    def violations(self, connection: Connection) -> list[str]:
+        """Find the rows that refer to nothing."""
+
+
+class SqliteGuard:
+    """SQLite."""
+
+    engine_arguments: dict[str, Any] = {"foreign_keys": False}  # noqa: RUF012 (the Protocol's member, never changed)
+    rebuilds_tables = True
+
+    async def peek(self, url: URL, settings: DatabaseSettings) -> SchemaState:
+        """Open the file read-only: an ordinary connection would turn a foreign file into WAL mode."""
+        deadline = time.monotonic() + settings.lock_timeout_seconds
+        while True:
+            try:
+                with translated():
+                    return await asyncio.to_thread(_peek_sqlite, Path(str(url.database)))
+            except Exception as exc:
+                busy = exc.__cause__ is not None and is_busy(exc.__cause__)
+                if not busy or time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(PEEK_PAUSE_SECONDS)
+
+    async def lock(self, connection: AsyncConnection) -> AsyncConnection:
+        """Take the write lock; whoever else migrates or writes is waited for."""
+        connection = await connection.execution_options(**{WRITE_TURN: Turn(LOCK_TIMEOUT_SECONDS)})
+        await connection.begin()
+        return connection
+
+    def watch(self, connection: Connection) -> None:
+        """Save a table's triggers before alembic drops it, and make them again when the new one has its name."""
+        triggers: dict[str, list[str]] = {}
+
+        def before(executed_on: Connection, element: Any, *_rest: Any) -> None:
+            if isinstance(element, DropTable):
+                triggers[element.element.name] = _triggers_of(executed_on, element.element.name)
+            elif _ends_rebuild(element):
+                # Views and other tables' triggers mention a table that is not there now: SQLite must not look at them.
+                executed_on.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+
+        def after(executed_on: Connection, element: Any, *_rest: Any) -> None:
+            if _ends_rebuild(element):
+                executed_on.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
+                for statement in triggers.pop(str(element.new_table_name), []):
+                    executed_on.exec_driver_sql(statement)
+
+        event.listen(connection, "before_execute", before)
+        event.listen(connection, "after_execute", after)
+
+    def violations(self, connection: Connection) -> list[str]:
+        """Ask SQLite, which does not check while the keys are off."""
+        rows = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        return [
+            f"{table} row {rowid} refers to a row of {parent} that is not there" for table, rowid, parent, _ in rows
+        ]
+
+
+class PostgresGuard:
+    """PostgreSQL."""
+
+    engine_arguments: dict[str, Any] = {}  # noqa: RUF012 (the Protocol's member, never changed)
+    rebuilds_tables = False
+
+    async def peek(self, url: URL, settings: DatabaseSettings) -> SchemaState:
+        """Ask the server."""
+        engine = migration_engine(url, settings)
+        try:
+            async with engine.connect() as connection:
+                return await connection.run_sync(read_state)
+        finally:
+            await uncancelled(engine.dispose())
+
+    async def lock(self, connection: AsyncConnection) -> AsyncConnection:
+        """Take the advisory lock; it ends with the transaction, so a killed process leaves none behind."""
+        milliseconds = str(round(LOCK_TIMEOUT_SECONDS * 1_000))
+        await connection.execute(text("SELECT set_config('lock_timeout', :value, true)"), {"value": milliseconds})
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        return connection
+
+    def watch(self, connection: Connection) -> None:
+        """Nothing gets lost."""
+
+    def violations(self, connection: Connection) -> list[str]:
+        """None: PostgreSQL checks at every statement."""
+        del connection
+        return []
+
+
+_GUARDS: dict[str, MigrationGuard] = {"sqlite": SqliteGuard(), "postgresql": PostgresGuard()}
+
+_TRIGGERS = text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table ORDER BY rowid")
+
+
+def _triggers_of(connection: Connection, table: str) -> list[str]:
+    return list(connection.execute(_TRIGGERS, {"table": table}).scalars())
+
+
+def _ends_rebuild(element: Any) -> bool:
+    return isinstance(element, RenameTable) and element.table_name == f"_alembic_tmp_{element.new_table_name}"
+
+
+def guard_for(backend: str) -> MigrationGuard:
+    """Return the guard of an engine, by the name that SQLAlchemy gives it."""
+    return _GUARDS[backend]
+
+
+def migration_engine(url: URL, settings: DatabaseSettings) -> AsyncEngine:
+    """Make an engine whose connections are for migrations only: they wait long and leave foreign keys alone."""
+    patient = {"lock_timeout_seconds": LOCK_TIMEOUT_SECONDS, "statement_timeout_seconds": None}
+    guard = guard_for(url.get_backend_name())
+    return create_engine(url, settings.model_copy(update=patient), poolclass=NullPool, **guard.engine_arguments)
+
+
+@asynccontextmanager
+async def exclusively(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Yield a connection in the only transaction that may migrate now; it commits at the end or leaves no trace.
+
+    Raises:
+        DatabaseBusyError: Somebody else held the lock for too long.
+    """
+    async with engine.connect() as connection:
+        try:
+            yield await guard_for(engine.dialect.name).lock(connection)
+        except BaseException:
+            await uncancelled(connection.rollback())
+            raise
+        await uncancelled(connection.commit())
+
+
+def read_state(connection: Connection) -> SchemaState:
+    """Read the state of the database behind a connection."""
+    tables = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
+    revisions = MigrationContext.configure(connection).get_current_heads()
+    return SchemaState(revisions=revisions, tables=tuple(sorted(tables)))
+
+
+def _peek_sqlite(path: Path) -> SchemaState:
+    if not path.exists() or path.stat().st_size == 0:
+        return SchemaState()
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite.connect(uri, uri=True, timeout=0.1, isolation_level=None)) as connection:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        names = {name for (name,) in found if not name.startswith("sqlite_")}
+        revisions: list[tuple[str]] = []
+        if VERSION_TABLE in names:
+            revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    return SchemaState(
+        revisions=tuple(str(revision) for (revision,) in revisions), tables=tuple(sorted(names - {VERSION_TABLE}))
+    )
