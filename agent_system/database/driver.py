@@ -116,15 +116,21 @@ def is_busy(error: BaseException) -> bool:
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
-def open_connection(database: str, options: ConnectionOptions, **arguments: Any) -> sqlite3.Connection:
-    """Open a connection in the driver's autocommit mode and set it up; runs on the connection's own thread.
+def open_connection(database: str, options: ConnectionOptions) -> sqlite3.Connection:
+    """Open a path or `file:` URI in the driver's autocommit mode and set it up; runs on the connection's own thread.
 
     Several processes that open a new file at once race for the switch to WAL, which fails at once with "locked"
     whatever the busy timeout says; so the set-up is repeated until `lock_timeout_seconds` have passed.
     """
     deadline = time.monotonic() + options.lock_timeout_seconds
-    arguments = {"timeout": 0.1, "cached_statements": 512, "check_same_thread": False, **arguments}
-    connection: sqlite3.Connection = sqlite.connect(database, isolation_level=None, **arguments)
+    connection: sqlite3.Connection = sqlite.connect(
+        database,
+        isolation_level=None,
+        timeout=0.1,
+        cached_statements=512,
+        check_same_thread=False,
+        uri=database.startswith("file:"),
+    )
     try:
         for statement in options.pragmas():
             _execute_when_free(connection, statement, deadline)

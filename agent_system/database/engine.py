@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.adapter import FusedConnection
 
-__all__ = ["MEMORY", "TRANSACTION_MODE", "WRITE_TURN", "create_engine", "resolve_url"]
+__all__ = ["MEMORY", "TRANSACTION_MODE", "WRITE_TURN", "create_engine", "resolve_url", "sqlite_connection_arguments"]
 
 MEMORY = ":memory:"
 
@@ -74,18 +74,22 @@ def create_engine(url: URL, settings: DatabaseSettings, **arguments: Any) -> Asy
     return engine
 
 
-def _create_sqlite(url: URL, settings: DatabaseSettings, arguments: dict[str, Any]) -> AsyncEngine:
+def sqlite_connection_arguments(url: URL, settings: DatabaseSettings, **changes: Any) -> tuple[str, ConnectionOptions]:
+    """What `open_connection` needs for a connection to this file."""
     options = ConnectionOptions(
         synchronous=settings.durability.value.upper(),
         busy_timeout_ms=settings.busy_timeout_ms,
         lock_timeout_seconds=settings.lock_timeout_seconds,
         cache_pages=settings.sqlite_cache_pages,
         wal_pages=settings.checkpoint_pages,
-        foreign_keys=arguments.pop("foreign_keys", True),
-        max_page_count=arguments.pop("max_page_count", None),
+        **changes,
     )
-    # The parameters of the URL's query (`mode=ro`, `uri=true`) are SQLite's own; it takes them in a file: URI.
-    database, extra = _sqlite_database(url)
+    return _sqlite_database(url), options
+
+
+def _create_sqlite(url: URL, settings: DatabaseSettings, arguments: dict[str, Any]) -> AsyncEngine:
+    changes = {key: arguments.pop(key) for key in ("foreign_keys", "max_page_count") if key in arguments}
+    database, options = sqlite_connection_arguments(url, settings, **changes)
     if "poolclass" not in arguments:
         # The writer, the reader and the long-query lane are checked out for good; sessions share the rest.
         arguments |= {
@@ -97,20 +101,21 @@ def _create_sqlite(url: URL, settings: DatabaseSettings, arguments: dict[str, An
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=url.database),
         module=FusedDBAPI(),
-        connect_args={"connector": lambda: open_connection(database, options, **extra)},
+        connect_args={"connector": lambda: open_connection(database, options)},
         **arguments,
     )
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
-def _sqlite_database(url: URL) -> tuple[str, dict[str, Any]]:
+def _sqlite_database(url: URL) -> str:
+    """The path, or a `file:` URI when the URL has parameters of SQLite's own, such as `mode=ro`."""
     path = url.database or MEMORY
     query = {key: value for key, value in url.query.items() if key != "uri"}
     if not query:
-        return path, {}
+        return path
     parameters = "&".join(f"{key}={value}" for key, value in query.items())
-    return f"{Path(path).absolute().as_uri()}?{parameters}", {"uri": True}
+    return f"{Path(path).absolute().as_uri()}?{parameters}"
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -95,7 +95,9 @@ class Hydrator(Generic[Row]):
         """Turn one driver row into attribute values."""
         values = dict(zip(self._keys, row, strict=True))
         for key, process in self._processors:
-            values[key] = process(values[key])
+            value = values[key]
+            if value is not None:
+                values[key] = process(value)
         return values
 
     def build(self, values: dict[str, Any]) -> Row:

@@ -180,12 +180,12 @@ class Manager(Generic[Row]):
 
     async def get_by_id(self, id: Any) -> Row | None:  # noqa: A002
         """Return the row with this id, or None."""
-        key = self._possible_key(id)
-        if key is None:
+        store = self.store
+        parameters = store.lookup(id)
+        if parameters is None:
             return None
-        plan = self.plans.get()
-        rows = await self._db.fetch(plan, plan.encode(key))
-        return self.plans.hydrate(rows[0]) if rows else None
+        rows = await self._db.fetch(store.get_plan, parameters)
+        return store.plans.hydrate(rows[0]) if rows else None
 
     async def require(self, id: Any) -> Row:  # noqa: A002
         """Return the row with this id.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlmodel import SQLModel
@@ -59,7 +60,22 @@ class RowStore(Generic[Row]):
         self._made_by_database: tuple[str, ...] = (*self._counted, *self.plans.computed)
         self._encoders: dict[tuple[str, ...], RowEncoder] = {}
 
+        self.get_plan = self.plans.get()
+        key_type = self.plans.columns[self.plans.primary_key[0]].type.python_type
+        # A lookup by an id of exactly the key's type needs no validation.
+        self._plain_key = key_type if len(self.plans.primary_key) == 1 and key_type in {int, UUID} else None
+
     # Preparing, outside of the unit of work.
+
+    def lookup(self, id_: Any) -> tuple[Any, ...] | None:
+        """The encoded parameters of a lookup by primary key; None when no row can have this id."""
+        if type(id_) is self._plain_key:
+            process = self.get_plan.processors[0]
+            return (id_,) if process is None else (process(id_),)
+        try:
+            return self.get_plan.encode(self.key_values(id_))
+        except ValidationError:
+            return None
 
     def key_values(self, id_: Any) -> dict[str, Any]:
         """The primary key that an id means: one value, or a tuple or mapping for a key of several columns.

@@ -16,8 +16,15 @@ from agent_system.clock import utc_now
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.driver import library_verdict, sqlite
-from agent_system.database.engine import MEMORY, TRANSACTION_MODE, WRITE_TURN, create_engine
+from agent_system.database.engine import (
+    MEMORY,
+    TRANSACTION_MODE,
+    WRITE_TURN,
+    create_engine,
+    sqlite_connection_arguments,
+)
 from agent_system.database.executor import SqliteExecutor
+from agent_system.database.inline import InlineReader
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import translate
 from agent_system.database.writer import Turn, Writer
@@ -70,12 +77,14 @@ class SqliteBackend:
 
     def __init__(self, url: URL, settings: DatabaseSettings, temporary: Path | None = None) -> None:
         self.engine = create_engine(url, settings)
+        self._url = url
         self._path = str(url.database)
         self._settings = settings
         self._temporary = temporary
         self._turn = Turn(settings.lock_timeout_seconds)
         self._last_commit: datetime | None = None
         self._connections: list[AsyncConnection] = []
+        self._inline: InlineReader | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -88,6 +97,8 @@ class SqliteBackend:
         self._writer_executor = SqliteExecutor(self._writer_lane.raw)
         _, self._reader_lane = await self._check_out()
         self._reader_executor = SqliteExecutor(self._reader_lane.raw)
+        if self._settings.inline_reads:
+            self._inline = InlineReader(*sqlite_connection_arguments(self._url, self._settings))
         self._checkpointer = Checkpointer(
             self._path, self._turn, self._writer_lane, self._reader_lane, pages=self._settings.checkpoint_pages
         )
@@ -113,6 +124,8 @@ class SqliteBackend:
         if hasattr(self, "_writer"):
             await self._writer.close()
             await self._checkpointer.close()
+        if self._inline is not None:
+            self._inline.close()
         while self._connections:
             await self._connections.pop().close()
         await self.engine.dispose()
@@ -127,8 +140,12 @@ class SqliteBackend:
             raise translate(exc) from exc
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
-        """Run one compiled reading statement on the reader's thread."""
+        """Run one compiled lookup, on the loop's own thread where that is safe, else on the reader's."""
         try:
+            if self._inline is not None:
+                rows = await self._inline.fetch(plan, parameters)
+                if rows is not None:
+                    return rows
             return await self._reader_lane.run(self._reader_executor.fetch, plan, parameters)
         except (sqlite.Error, OverflowError) as exc:
             raise translate(exc) from exc

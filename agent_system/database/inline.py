@@ -1,0 +1,79 @@
+"""Lookups by key on the event loop's own thread: 5 µs where a hop to another thread takes 30 to 100.
+
+A read that never leaves the thread is always coherent, but it must not hurt the loop:
+
+- the connection never waits for a lock: when the file is busy, the read goes through the reader's lane;
+- a read that took long (a cold page, a huge row) sends the following ones through the lane for a while, so that the loop
+  stops for one slow page read and not for a series of them;
+- reads that never suspend would starve other tasks, so now and then one yields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent_system.database.driver import is_busy, open_connection, sqlite
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from agent_system.database.driver import ConnectionOptions
+    from agent_system.database.plans import Plan
+
+__all__ = ["InlineReader"]
+
+# One read that is slower than this is not repeated on the loop's thread. A warm lookup takes 0.005 ms, a page from an
+# SSD 0.1 ms, from a spinning or remote disk about 10 ms.
+SLOW_READ_SECONDS = 0.002
+# For how long reads take the lane after a slow or busy one.
+PAUSE_SECONDS = 0.25
+# 32 lookups of 10 µs keep the loop for a third of a millisecond.
+READS_BETWEEN_YIELDS = 32
+
+
+class InlineReader:
+    """A connection of the event loop's own thread, for lookups by key."""
+
+    def __init__(self, database: str, options: ConnectionOptions) -> None:
+        self._raw: sqlite3.Connection = open_connection(database, options)
+        self._raw.execute("PRAGMA busy_timeout = 0")
+        self._raw.execute("PRAGMA query_only = ON")
+        self._paused_until = 0.0
+        self._until_yield = READS_BETWEEN_YIELDS
+        self.reads = 0
+        """How many lookups were answered here."""
+        self.refusals = 0
+        """How many were sent to the lane."""
+
+    async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any] | None:
+        """Run a lookup; None when it has to go through the lane."""
+        started = time.perf_counter()
+        if started < self._paused_until:
+            self.refusals += 1
+            return None
+        try:
+            rows = self._raw.execute(plan.sql, parameters).fetchall()
+        except sqlite.OperationalError as exc:
+            if not is_busy(exc):
+                raise
+            self._pause(started)
+            return None
+        self.reads += 1
+        if time.perf_counter() - started > SLOW_READ_SECONDS:
+            self._pause(started)
+        self._until_yield -= 1
+        if not self._until_yield:
+            self._until_yield = READS_BETWEEN_YIELDS
+            await asyncio.sleep(0)
+        return rows
+
+    def _pause(self, now: float) -> None:
+        self.refusals += 1
+        self._paused_until = now + PAUSE_SECONDS
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._raw.close()
