@@ -3,8 +3,8 @@
 A read that never leaves the thread is always coherent, but it must not hurt the loop:
 
 - the connection never waits for a lock: when the file is busy, the read goes through the reader's lane;
-- a read that took long (a cold page, a huge row) sends the following ones through the lane for a while, so that the loop
-  stops for one slow page read and not for a series of them;
+- a read that took long (a cold page, a huge row) sends the following ones through the lane for a while, so that the
+  loop stops for one slow read and not for a series of them;
 - reads that never suspend would starve other tasks, so now and then one yields.
 """
 

@@ -1,6 +1,6 @@
 """One aiosqlite connection as a lane: functions travel to its thread in one hop and can be interrupted safely.
 
-aiosqlite offers no public way to run a function of ours on its thread, so `Connection._execute` and `Connection._conn`
+aiosqlite offers no public way to run a function of ours on its thread, so `Connection._execute`, `_tx` and `_conn`
 are used here and nowhere else; `tests/unit/test_private_api.py` names what breaks when they change.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -72,6 +73,13 @@ class Lane:
         connection: Any = self._connection
         result: T = await connection._execute(function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
         return result
+
+    def post(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Send a function to the thread and return at once; for callbacks, where nothing can be awaited."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        connection: Any = self._connection
+        connection._tx.put_nowait((future, partial(function, *args, **kwargs)))  # noqa: SLF001 (see the docstring)
+        return future
 
     async def run_interruptible(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the thread; when the caller is cancelled, its statement is interrupted.

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from agent_system.database.dialects.postgresql import PostgresBackend
-from agent_system.database.dialects.sqlite import SqliteBackend, prepare_sqlite_url
+from agent_system.database.dialects.registry import prepare_backend
 from agent_system.database.engine import resolve_url
 from agent_system.database.lanes import uncancelled
 from agent_system.database.migrations import prepare_schema
@@ -102,13 +101,7 @@ class DatabaseManager:
         return self
 
     async def _open_backend(self) -> Backend:
-        backend: Backend
-        url = self.url
-        if url.get_backend_name() == "sqlite":
-            url, temporary = prepare_sqlite_url(url)
-            backend = SqliteBackend(url, self.settings, temporary)
-        else:
-            backend = PostgresBackend(url, self.settings)
+        url, backend = prepare_backend(self.url, self.settings)
         try:
             await prepare_schema(url, self.settings, auto_migrate=self.auto_migrate)
             await backend.open()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_system.database.driver import is_busy, sqlite
@@ -35,11 +36,15 @@ BACKOFF_LIMIT_SECONDS = 0.05
 
 
 class Turn:
-    """The right to write: one holder at a time, in the order of asking."""
+    """The right to write: one holder at a time, in the order of asking.
+
+    It is handed from holder to holder, so that nobody who asks at the right moment can pass those who wait.
+    """
 
     def __init__(self, lock_timeout_seconds: float) -> None:
-        self._lock = asyncio.Lock()
         self._timeout = lock_timeout_seconds
+        self._is_taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._holder: asyncio.Task[Any] | None = None
 
     @property
@@ -47,30 +52,47 @@ class Turn:
         """Whether the running task holds it."""
         return self._holder is not None and self._holder is asyncio.current_task()
 
+    def try_acquire(self) -> bool:
+        """Take the turn if nobody has it; the holder is then no task but the caller's own callbacks."""
+        if self._is_taken:
+            return False
+        self._is_taken = True
+        return True
+
     async def acquire(self) -> None:
         """Wait for the turn.
 
         Raises:
             DatabaseBusyError: It did not come within the lock timeout.
         """
-        if self._lock.locked():
-            await self._acquire_in_time()
-        else:
-            await self._lock.acquire()
+        if not self.try_acquire():
+            await self._wait()
         self._holder = asyncio.current_task()
 
-    async def _acquire_in_time(self) -> None:
+    async def _wait(self) -> None:
+        handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(handed)
         try:
             async with asyncio.timeout(self._timeout):
-                await self._lock.acquire()
-        except TimeoutError as exc:
-            message = f"another transaction of this process held the writer for more than {self._timeout:g} s"
-            raise DatabaseBusyError(message) from exc
+                await handed
+        except BaseException as exc:
+            if handed.done() and not handed.cancelled():
+                # It was handed over in the very moment of giving up.
+                self.release()
+            if isinstance(exc, TimeoutError):
+                message = f"another transaction of this process held the writer for more than {self._timeout:g} s"
+                raise DatabaseBusyError(message) from exc
+            raise
 
     def release(self) -> None:
-        """Let the next one have it."""
+        """Hand it to the one who waits longest."""
         self._holder = None
-        self._lock.release()
+        while self._waiting:
+            handed = self._waiting.popleft()
+            if not handed.done():
+                handed.set_result(None)
+                return
+        self._is_taken = False
 
     async def begin(self, lane: Lane) -> None:
         """Take the turn and begin a write transaction on the lane, waiting for other processes.
@@ -139,7 +161,11 @@ class _Waiting:
 
 
 class Writer:
-    """Gathers single writes into groups and commits each group in one transaction."""
+    """Gathers single writes into groups and commits each group in one transaction.
+
+    What is submitted in one iteration of the loop travels in one hop. It is driven by callbacks and not by a task,
+    which saves a single writer two rounds of the loop; a task is needed only to wait for the turn or another process.
+    """
 
     def __init__(
         self,
@@ -156,11 +182,13 @@ class Writer:
         self._executor = executor
         self._turn = turn
         self._group_size = group_size
+        self._queue_limit = queue_limit
         self._lock_timeout = lock_timeout_seconds
         self._after_commit = after_commit
         self._waiting: deque[_Waiting] = deque()
-        self._queue_limit = queue_limit
         self._space = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -179,57 +207,87 @@ class Writer:
         while len(self._waiting) >= self._queue_limit:
             self._space.clear()
             await self._space.wait()
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Waiting(work, future))
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._drain())
+        if self._idle.is_set():
+            self._idle.clear()
+            loop.call_soon(self._ask_for_turn)
         return await future
 
     async def close(self) -> None:
         """Take no more work and wait until what was accepted is done."""
         self._closed = True
-        if self._task is not None:
-            await self._task
+        await self._idle.wait()
 
-    async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                await self._commit_next_group()
-        finally:
-            self._task = None
+    def _ask_for_turn(self) -> None:
+        if self._turn.try_acquire():
+            self._send()
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._wait_for_turn())
 
-    async def _commit_next_group(self) -> None:
+    async def _wait_for_turn(self) -> None:
         try:
             await self._turn.acquire()
         except DatabaseBusyError as exc:
             self._fail(self._take(), exc)
-            return
-        group: list[_Waiting] = []
-        try:
-            # Taken only now: everything submitted while the turn was awaited travels in this hop.
-            group = self._take()
-            if group:
-                outcomes = await self._commit(group)
-                self._resolve(group, outcomes)
-        except BaseException as exc:  # the writer goes on; whoever waits is told
-            self._fail(group, exc)
-            if not isinstance(exc, Exception):
-                raise
-        finally:
-            self._turn.release()
-        self._after_commit()
+            self._go_on()
+        else:
+            self._send()
 
-    async def _commit(self, group: list[_Waiting]) -> Sequence[Outcome]:
-        backoff: Backoff | None = None
-        while True:
-            try:
-                return await self._lane.run(commit_group, self._executor, [waiting.work for waiting in group])
-            except GroupBusyError:
-                backoff = backoff or Backoff(self._lock_timeout)
+    def _send(self) -> None:
+        # Taken only now: everything submitted while the turn was awaited travels in this hop.
+        group = self._take()
+        if group:
+            self._post(group)
+        else:
+            self._finish()
+
+    def _post(self, group: list[_Waiting]) -> None:
+        works = [waiting.work for waiting in group]
+        answer = self._lane.post(commit_group, self._executor, works)
+        answer.add_done_callback(partial(self._answered, group))
+
+    def _answered(self, group: list[_Waiting], answer: asyncio.Future[Sequence[Outcome]]) -> None:
+        error = answer.exception()
+        if isinstance(error, GroupBusyError):
+            self._task = asyncio.get_running_loop().create_task(self._try_until_free(group))
+            return
+        if error is not None:
+            self._fail(group, error)
+        else:
+            self._resolve(group, answer.result())
+        self._finish()
+
+    async def _try_until_free(self, group: list[_Waiting]) -> None:
+        """Another process has the lock; the turn is kept, so that nobody of this process asks in between."""
+        backoff = Backoff(self._lock_timeout)
+        try:
+            while True:
                 await backoff.wait()
                 # Whoever gave up meanwhile has nothing written; whoever came meanwhile may join.
                 group[:] = [waiting for waiting in group if not waiting.future.done()]
                 group.extend(self._take(self._group_size - len(group)))
+                try:
+                    works = [waiting.work for waiting in group]
+                    outcomes = await self._lane.run(commit_group, self._executor, works)
+                except GroupBusyError:
+                    continue
+                self._resolve(group, outcomes)
+                break
+        except BaseException as exc:  # noqa: BLE001 (the writer goes on; whoever waits is told)
+            self._fail(group, exc)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._turn.release()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._ask_for_turn)
+        else:
+            self._idle.set()
 
     def _take(self, limit: int | None = None) -> list[_Waiting]:
         wanted = self._group_size if limit is None else limit
@@ -242,6 +300,7 @@ class Writer:
         return group
 
     def _resolve(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        self._after_commit()
         for waiting, outcome in zip(group, outcomes, strict=True):
             if waiting.future.done():
                 continue

@@ -1,0 +1,31 @@
+"""Which backend stands behind a URL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_system.database.dialects.postgresql import PostgresBackend
+from agent_system.database.dialects.sqlite import SqliteBackend, prepare_sqlite_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from agent_system.database.dialects.base import Backend
+    from agent_system.settings import DatabaseSettings
+
+__all__ = ["prepare_backend"]
+
+
+def prepare_backend(url: URL, settings: DatabaseSettings) -> tuple[URL, Backend]:
+    """Make the backend for a URL of `resolve_url`, not yet open.
+
+    Returns:
+        The URL of the database itself (that of a file, for `:memory:`), and the backend.
+
+    Raises:
+        DatabaseUnavailableError: A SQLite path is a folder, or its folder cannot be made.
+    """
+    if url.get_backend_name() == "sqlite":
+        url, temporary = prepare_sqlite_url(url)
+        return url, SqliteBackend(url, settings, temporary)
+    return url, PostgresBackend(url, settings)
