@@ -19,6 +19,7 @@ from agent_system.errors import ConflictError, NotFoundError, ValidationError
 from agent_system.managers.audit import AuditTrail
 from agent_system.managers.encoding import RowEncoder
 from agent_system.managers.validation import RowValidator
+from agent_system.models.codec import decode_json
 from agent_system.models.columns import Json, UtcDateTime
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ class RowStore(Generic[Row]):
         self._clock = clock
         self._touches = "updated_at" in self.plans.columns
         columns = self.plans.columns.items()
-        load_json: Any = Json().result_processor(dialect, None)
-        self._json = [(key, load_json) for key, column in columns if isinstance(column.type, Json)]
+        self._json = [key for key, column in columns if isinstance(column.type, Json)]
         self._moments = [key for key, column in columns if isinstance(column.type, UtcDateTime)]
         counted = self.plans.table.autoincrement_column
         self._counted = () if counted is None else (self.plans.attributes[counted.key],)
@@ -247,9 +247,9 @@ class RowStore(Generic[Row]):
 
     def _normalise(self, values: dict[str, Any], encoder: RowEncoder, parameters: Sequence[Any]) -> None:
         """Make the values those that a read would give: JSON that is not the caller's own object, moments in UTC."""
-        for key, load in self._json:
+        for key in self._json:
             if values[key]:
-                values[key] = load(parameters[encoder.positions[key]])
+                values[key] = decode_json(parameters[encoder.positions[key]])
         for key in self._moments:
             moment = values[key]
             if moment is not None and moment.tzinfo is not UTC:

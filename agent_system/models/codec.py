@@ -19,7 +19,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["ESCAPE", "decode_json", "decode_text", "encode_json", "encode_text"]
+__all__ = ["ESCAPE", "decode_json", "decode_parsed_json", "decode_text", "encode_json", "encode_text"]
 
 ESCAPE = "\U0010fffd"
 
@@ -83,6 +83,11 @@ def decode_json(text: str) -> Any:
         return _map_strings(value, decode_text) if ESCAPE in text else value
     except (ValueError, RecursionError):
         return decode_text(text)
+
+
+def decode_parsed_json(value: Any) -> Any:
+    """Return the value that `encode_json` was given, from what a driver has parsed."""
+    return _map_strings(value, decode_text) if value else value
 
 
 def _escape(match: re.Match[str]) -> str:

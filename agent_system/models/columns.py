@@ -16,7 +16,7 @@ from sqlalchemy import REAL as SQL_REAL
 from sqlalchemy import Uuid as SqlUuid
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from agent_system.models.codec import ESCAPE, decode_json, decode_text, encode_json, encode_text
+from agent_system.models.codec import ESCAPE, decode_json, decode_parsed_json, decode_text, encode_json, encode_text
 
 __all__ = ["BigInt", "Enumerated", "Json", "Real", "Text", "UtcDateTime", "Uuid"]
 
@@ -91,8 +91,8 @@ class Json(TypeDecorator[Any]):
         return process
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        """Load from text."""
-        decode = decode_json
+        """Load from text; asyncpg has parsed it already, so that only the escapes in its strings are left to undo."""
+        decode = decode_json if _is_text(self, dialect) else decode_parsed_json
 
         def process(value: Any) -> Any:
             return value if value is None else decode(value)
