@@ -17,7 +17,7 @@ from agent_system.errors import DatabaseBusyError
 
 if TYPE_CHECKING:
     from agent_system.database.lanes import Lane
-    from agent_system.database.writer import Turn
+    from agent_system.database.turns import Turn
 
 __all__ = ["Checkpointer"]
 

@@ -1,153 +1,31 @@
-"""The writer: one turn at a time to write to the file, for single writes in groups and for whole transactions.
+"""The writer: single writes of many coroutines are gathered and travel in one hop as one transaction (`groups.py`).
 
-Single writes of many coroutines are gathered and travel in one hop as one transaction (`groups.py`). A turn is a FIFO
-lock: a group takes it once, a `transaction()` block or a writing `session()` holds it to its end, and nobody starves
-because a group that comes back asks again behind those who wait. Other processes are met with short busy timeouts and
-asynchronous back-off, 30 s in all (seed 003), so that a caller's own timeout is honoured at once.
+A group takes the turn once and asks again behind those who wait, so that transactions and sessions do not starve beside
+any number of single writers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent_system.database.driver import is_busy, sqlite
 from agent_system.database.groups import GroupBusyError, Outcome, commit_group
-from agent_system.database.lanes import Lane, uncancelled
 from agent_system.database.translate import translate
+from agent_system.database.turns import Backoff
 from agent_system.errors import DatabaseBusyError, NotConnectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent_system.database.executor import SqliteExecutor, Work
+    from agent_system.database.lanes import Lane
+    from agent_system.database.turns import Turn
 
-__all__ = ["Turn", "Writer"]
+__all__ = ["Writer"]
 
 T = TypeVar("T")
-
-# First wait and ceiling of the back-off while another process holds the lock; the wait doubles with full jitter
-# (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
-BACKOFF_FIRST_SECONDS = 0.002
-BACKOFF_LIMIT_SECONDS = 0.05
-
-
-class Turn:
-    """The right to write: one holder at a time, in the order of asking.
-
-    It is handed from holder to holder, so that nobody who asks at the right moment can pass those who wait.
-    """
-
-    def __init__(self, lock_timeout_seconds: float) -> None:
-        self._timeout = lock_timeout_seconds
-        self._is_taken = False
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._holder: asyncio.Task[Any] | None = None
-
-    @property
-    def is_mine(self) -> bool:
-        """Whether the running task holds it."""
-        return self._holder is not None and self._holder is asyncio.current_task()
-
-    def try_acquire(self) -> bool:
-        """Take the turn if nobody has it; the holder is then no task but the caller's own callbacks."""
-        if self._is_taken:
-            return False
-        self._is_taken = True
-        return True
-
-    async def acquire(self) -> None:
-        """Wait for the turn.
-
-        Raises:
-            DatabaseBusyError: It did not come within the lock timeout.
-        """
-        if not self.try_acquire():
-            await self._wait()
-        self._holder = asyncio.current_task()
-
-    async def _wait(self) -> None:
-        handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(handed)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await handed
-        except BaseException as exc:
-            if handed.done() and not handed.cancelled():
-                # It was handed over in the very moment of giving up.
-                self.release()
-            if isinstance(exc, TimeoutError):
-                message = f"another transaction of this process held the writer for more than {self._timeout:g} s"
-                raise DatabaseBusyError(message) from exc
-            raise
-
-    def release(self) -> None:
-        """Hand it to the one who waits longest."""
-        self._holder = None
-        while self._waiting:
-            handed = self._waiting.popleft()
-            if not handed.done():
-                handed.set_result(None)
-                return
-        self._is_taken = False
-
-    async def begin(self, lane: Lane) -> None:
-        """Take the turn and begin a write transaction on the lane, waiting for other processes.
-
-        Raises:
-            DatabaseBusyError: The turn or the file's lock did not come in time; the turn is not held then.
-        """
-        await self.acquire()
-        try:
-            await self._begin_immediate(lane)
-        except BaseException:
-            await uncancelled(lane.run(_rollback, lane))
-            self.release()
-            raise
-
-    async def _begin_immediate(self, lane: Lane) -> None:
-        backoff = Backoff(self._timeout)
-        while not await lane.run(_try_begin, lane):
-            await backoff.wait()
-
-
-class Backoff:
-    """Waits longer and longer for a lock of another process, up to a deadline."""
-
-    def __init__(self, timeout_seconds: float) -> None:
-        self._timeout = timeout_seconds
-        self._deadline = asyncio.get_running_loop().time() + timeout_seconds
-        self._delay = BACKOFF_FIRST_SECONDS
-
-    async def wait(self) -> None:
-        """Sleep for a while.
-
-        Raises:
-            DatabaseBusyError: The deadline has passed.
-        """
-        if asyncio.get_running_loop().time() >= self._deadline:
-            message = f"another process held the database's write lock for more than {self._timeout:g} s"
-            raise DatabaseBusyError(message)
-        await asyncio.sleep(self._delay * random.random())  # noqa: S311 (jitter needs no secrecy)
-        self._delay = min(self._delay * 2, BACKOFF_LIMIT_SECONDS)
-
-
-def _try_begin(lane: Lane) -> bool:
-    try:
-        lane.raw.execute("BEGIN IMMEDIATE")
-    except sqlite.OperationalError as exc:
-        if is_busy(exc):
-            return False
-        raise
-    return True
-
-
-def _rollback(lane: Lane) -> None:
-    if lane.raw.in_transaction:
-        lane.raw.rollback()
 
 
 class _Waiting:

@@ -26,7 +26,7 @@ from agent_system.database.driver import is_busy, sqlite
 from agent_system.database.engine import WRITE_TURN, create_engine
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import translated
-from agent_system.database.writer import Turn
+from agent_system.database.turns import Turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,7 +87,7 @@ class SqliteGuard:
     rebuilds_tables = True
 
     async def peek(self, url: URL, settings: DatabaseSettings) -> SchemaState:
-        """Open the file read-only: an ordinary connection would turn a foreign file into WAL mode."""
+        """Open the file without any PRAGMA: an ordinary connection would turn a foreign file into WAL mode."""
         deadline = time.monotonic() + settings.lock_timeout_seconds
         while True:
             try:
@@ -215,7 +215,10 @@ def read_state(connection: Connection) -> SchemaState:
 def _peek_sqlite(path: Path) -> SchemaState:
     if not path.exists() or path.stat().st_size == 0:
         return SchemaState()
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    # Read-only leaves a -wal and a -shm beside a file in WAL mode; read-write removes them, but would first copy a -wal
+    # that is there already into the file.
+    mode = "ro" if path.with_name(f"{path.name}-wal").exists() else "rw"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
     with closing(sqlite.connect(uri, uri=True, timeout=0.1, isolation_level=None)) as connection:
         found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         names = {name for (name,) in found if not name.startswith("sqlite_")}

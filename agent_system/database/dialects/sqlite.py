@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent_system.clock import utc_now
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
+from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
 from agent_system.database.driver import library_verdict, sqlite
 from agent_system.database.engine import (
     MEMORY,
@@ -25,9 +26,9 @@ from agent_system.database.engine import (
 )
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import InlineReader
-from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import translate
-from agent_system.database.writer import Turn, Writer
+from agent_system.database.turns import Turn
+from agent_system.database.writer import Writer
 from agent_system.errors import DatabaseUnavailableError, TransactionError
 
 if TYPE_CHECKING:
@@ -157,7 +158,9 @@ class SqliteBackend:
     async def begin(self) -> SqliteTransaction:
         """Take the turn and begin a transaction on the writer."""
         await self._turn.begin(self._writer_lane)
-        return SqliteTransaction(self)
+        return SqliteTransaction(
+            self._writer_connection, self._writer_lane, self._writer_executor, self._end_transaction
+        )
 
     def session_options(self, *, read_only: bool) -> dict[str, Any]:
         """A session that may write takes its turn when its transaction begins; a reading one needs none."""
@@ -173,6 +176,10 @@ class SqliteBackend:
                 "first, or open db.transaction() and use session() and the managers inside it"
             )
             raise TransactionError(message)
+
+    def _end_transaction(self) -> None:
+        self._turn.release()
+        self._after_commit()
 
     def _after_commit(self) -> None:
         self._last_commit = utc_now()
@@ -201,107 +208,6 @@ class SqliteBackend:
             pool_checked_out=pool.checkedout(),
             durability=self._settings.durability.value,
         )
-
-    # What a transaction needs of its backend.
-
-    @property
-    def writer_connection(self) -> AsyncConnection:
-        """SQLAlchemy's connection of the writer."""
-        return self._writer_connection
-
-    @property
-    def writer_lane(self) -> Lane:
-        """The writer's thread."""
-        return self._writer_lane
-
-    @property
-    def writer_executor(self) -> SqliteExecutor:
-        """Runs statements on the writer's thread."""
-        return self._writer_executor
-
-    def end_transaction(self) -> None:
-        """Note the commit and let the next writer have its turn."""
-        self._turn.release()
-        self._after_commit()
-
-
-class SqliteTransaction:
-    """A write transaction on the writer; it holds the turn until it ends."""
-
-    def __init__(self, backend: SqliteBackend) -> None:
-        self._backend = backend
-        self._lane = backend.writer_lane
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether SQLite still has the transaction open; RAISE(ROLLBACK) and a full disk end it."""
-        return self._lane.raw.in_transaction
-
-    async def run(self, work: Work[T], *, isolate: bool) -> T:
-        """Run a unit of work on the writer's thread; a cancelled caller's statement is interrupted."""
-        function = _run_isolated if isolate else _run
-        return await self._lane.run_interruptible(function, work, self._backend.writer_executor)
-
-    async def connection(self) -> AsyncConnection:
-        """SQLAlchemy's connection, with the transaction begun in its books too."""
-        connection = self._backend.writer_connection
-        if not connection.in_transaction():
-            await connection.begin()
-        return connection
-
-    async def savepoint(self, name: str) -> None:
-        """Set a savepoint."""
-        await self._execute(f"SAVEPOINT {name}")
-
-    async def release(self, name: str) -> None:
-        """Keep what was done since the savepoint."""
-        await self._execute(f"RELEASE {name}")
-
-    async def rollback_to(self, name: str) -> None:
-        """Take back what was done since the savepoint."""
-        await self._execute(f"ROLLBACK TO {name}")
-        await self._execute(f"RELEASE {name}")
-
-    async def _execute(self, statement: str) -> None:
-        await self._lane.run(self._lane.raw.execute, statement)
-
-    async def commit(self) -> None:
-        """Commit; a cancellation waits until it is known what became of it."""
-        await uncancelled(self._end(self._lane.raw.commit))
-
-    async def rollback(self) -> None:
-        """Roll back; nothing happens when the transaction is gone already."""
-        await uncancelled(self._end(self._lane.raw.rollback))
-
-    async def _end(self, function: Any) -> None:
-        try:
-            await self._lane.run(function)
-        finally:
-            if self._lane.raw.in_transaction:
-                await self._lane.run(self._lane.raw.rollback)
-            connection = self._backend.writer_connection
-            if connection.in_transaction():
-                # The database's transaction is over; this closes SQLAlchemy's books.
-                await connection.rollback()
-            self._backend.end_transaction()
-
-
-def _run(work: Work[T], executor: SqliteExecutor) -> T:
-    return work(executor)
-
-
-def _run_isolated(work: Work[T], executor: SqliteExecutor) -> T:
-    raw = executor.raw
-    raw.execute("SAVEPOINT work")
-    try:
-        result = work(executor)
-    except BaseException:
-        if raw.in_transaction:
-            raw.execute("ROLLBACK TO work")
-            raw.execute("RELEASE work")
-        raise
-    raw.execute("RELEASE work")
-    return result
 
 
 def _size(path: str) -> int:

@@ -1,0 +1,63 @@
+"""SQL expressions that the two engines spell differently."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Boolean
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+__all__ = ["json_array_contains", "transaction_lock"]
+
+
+class json_array_contains(FunctionElement[bool]):  # noqa: N801 (reads as the SQL function that it is)
+    """Whether a JSON column holds an array with this text in it; a value that is no JSON array holds nothing.
+
+    Args:
+        column: The JSON column.
+        value: The text, as a bound parameter of the type that encodes the texts of the column.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(json_array_contains, "sqlite")
+def _contains_on_sqlite(element: json_array_contains, compiler: SQLCompiler, **arguments: Any) -> str:
+    column, value = (compiler.process(clause, **arguments) for clause in element.clauses)
+    # A row with malformed JSON must not break the query; only CASE is sure not to look further than it has to.
+    array = f"CASE WHEN json_valid({column}) THEN CASE json_type({column}) WHEN 'array' THEN {column} END END"
+    return f"EXISTS (SELECT 1 FROM json_each({array}) AS item WHERE item.value = {value} AND item.type = 'text')"
+
+
+@compiles(json_array_contains, "postgresql")
+def _contains_on_postgresql(element: json_array_contains, compiler: SQLCompiler, **arguments: Any) -> str:
+    column, value = (compiler.process(clause, **arguments) for clause in element.clauses)
+    array = f"CASE json_typeof({column}) WHEN 'array' THEN {column} END"
+    items = f"json_array_elements({array}) AS item"
+    return f"EXISTS (SELECT 1 FROM {items} WHERE item #>> '{{}}' = {value} AND json_typeof(item) = 'string')"
+
+
+class transaction_lock(FunctionElement[Any]):  # noqa: N801 (reads as the SQL function that it is)
+    """Waits until no other transaction holds the lock of this name, and holds it to the end of this one.
+
+    For rules over many rows, which no lock of a row can keep. SQLite has one writer, who needs no lock.
+    """
+
+    type = NullType()
+    inherit_cache = True
+
+
+@compiles(transaction_lock, "sqlite")
+def _lock_on_sqlite(element: transaction_lock, compiler: SQLCompiler, **arguments: Any) -> str:
+    return compiler.process(element.clauses, **arguments)
+
+
+@compiles(transaction_lock, "postgresql")
+def _lock_on_postgresql(element: transaction_lock, compiler: SQLCompiler, **arguments: Any) -> str:
+    return f"pg_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **arguments)}, 0))"

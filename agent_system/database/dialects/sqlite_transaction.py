@@ -1,0 +1,100 @@
+"""A write transaction on SQLite's writer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from agent_system.database.lanes import uncancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from agent_system.database.executor import SqliteExecutor, Work
+    from agent_system.database.lanes import Lane
+
+__all__ = ["SqliteTransaction"]
+
+T = TypeVar("T")
+
+
+class SqliteTransaction:
+    """A write transaction on the writer; it holds the turn until it ends."""
+
+    def __init__(
+        self, connection: AsyncConnection, lane: Lane, executor: SqliteExecutor, on_end: Callable[[], None]
+    ) -> None:
+        self._connection = connection
+        self._lane = lane
+        self._executor = executor
+        self._on_end = on_end
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether SQLite still has the transaction open; RAISE(ROLLBACK) and a full disk end it."""
+        return self._lane.raw.in_transaction
+
+    async def run(self, work: Work[T], *, isolate: bool) -> T:
+        """Run a unit of work on the writer's thread; a cancelled caller's statement is interrupted."""
+        function = _run_isolated if isolate else _run
+        return await self._lane.run_interruptible(function, work, self._executor)
+
+    async def connection(self) -> AsyncConnection:
+        """SQLAlchemy's connection, with the transaction begun in its books too."""
+        if not self._connection.in_transaction():
+            await self._connection.begin()
+        return self._connection
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._execute(f"SAVEPOINT {name}")
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint."""
+        await self._execute(f"RELEASE {name}")
+
+    async def rollback_to(self, name: str) -> None:
+        """Take back what was done since the savepoint."""
+        await self._execute(f"ROLLBACK TO {name}")
+        await self._execute(f"RELEASE {name}")
+
+    async def _execute(self, statement: str) -> None:
+        await self._lane.run(self._lane.raw.execute, statement)
+
+    async def commit(self) -> None:
+        """Commit; a cancellation waits until it is known what became of it."""
+        await uncancelled(self._end(self._lane.raw.commit))
+
+    async def rollback(self) -> None:
+        """Roll back; nothing happens when the transaction is gone already."""
+        await uncancelled(self._end(self._lane.raw.rollback))
+
+    async def _end(self, function: Any) -> None:
+        try:
+            await self._lane.run(function)
+        finally:
+            if self._lane.raw.in_transaction:
+                await self._lane.run(self._lane.raw.rollback)
+            if self._connection.in_transaction():
+                # The database's transaction is over; this closes SQLAlchemy's books.
+                await self._connection.rollback()
+            self._on_end()
+
+
+def _run(work: Work[T], executor: SqliteExecutor) -> T:
+    return work(executor)
+
+
+def _run_isolated(work: Work[T], executor: SqliteExecutor) -> T:
+    raw = executor.raw
+    raw.execute("SAVEPOINT work")
+    try:
+        result = work(executor)
+    except BaseException:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK TO work")
+            raw.execute("RELEASE work")
+        raise
+    raw.execute("RELEASE work")
+    return result
