@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from agent_system.database.manager import DatabaseManager
+from agent_system.database.migrations import run_migrations
+from agent_system.entity_manager import EntityManager
 from tests.postgres import URL_VARIABLE, running_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from agent_system.database.manager import DatabaseManager
-    from agent_system.entity_manager import EntityManager
     from tests.postgres import PostgresServer
 
 ENGINES = ("sqlite", "postgresql")
@@ -74,8 +75,6 @@ def migrated_url(engine_name: str, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def database(migrated_url: str) -> AsyncIterator[DatabaseManager]:
     """Yield a connected manager on a fresh database at the newest revision."""
-    from agent_system.database.manager import DatabaseManager  # noqa: PLC0415
-
     async with DatabaseManager(migrated_url, auto_migrate=False) as manager:
         yield manager
 
@@ -83,8 +82,6 @@ async def database(migrated_url: str) -> AsyncIterator[DatabaseManager]:
 @pytest.fixture
 def entity_manager(database: DatabaseManager) -> EntityManager:
     """Return the facade over `database`."""
-    from agent_system.entity_manager import EntityManager  # noqa: PLC0415
-
     return EntityManager(database)
 
 
@@ -119,8 +116,6 @@ def migrated_sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a migrated SQLite file that nobody has open, so that copying it is safe."""
-    from agent_system.database.migrations import run_migrations  # noqa: PLC0415
-
     path = tmp_path_factory.mktemp("template") / "system.db"
     asyncio.run(run_migrations(_sqlite_url(path)))
     assert [file.name for file in path.parent.iterdir()] == [path.name], "the migration left more than the database"
@@ -146,8 +141,6 @@ async def migrated_postgresql_url(postgres_server: PostgresServer, postgres_temp
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
     """Yield the name of a migrated PostgreSQL database that nobody has open, as copying it demands."""
-    from agent_system.database.migrations import run_migrations  # noqa: PLC0415
-
     name = asyncio.run(postgres_server.create())
     asyncio.run(run_migrations(postgres_server.url_of(name)))
     yield name
