@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from agent_system.database.plans import TablePlans
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Dialect
 
-    from agent_system.database.executor import Executor
+    from agent_system.database.executor import Executor, Work
 
-__all__ = ["AuditContext", "AuditTrail", "audit_context", "current_audit_context"]
+__all__ = ["AuditContext", "AuditTrail", "audit_context", "current_audit_context", "in_audit_context"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,22 @@ def audit_context(
         yield context
     finally:
         _context.reset(token)
+
+
+def in_audit_context(work: Work[T]) -> Work[T]:
+    """Let a unit of work, which runs on a thread of its own, write its events in the context of the running code."""
+    context = _context.get()
+    if context is None:
+        return work
+
+    def run(executor: Executor) -> T:
+        token = _context.set(context)
+        try:
+            return work(executor)
+        finally:
+            _context.reset(token)
+
+    return run
 
 
 class AuditTrail:

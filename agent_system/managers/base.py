@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -10,11 +11,11 @@ from sqlmodel import SQLModel
 
 from agent_system.clock import utc_now
 from agent_system.errors import DuplicateKeyError, IntegrityError, NotFoundError, ValidationError
+from agent_system.managers.audit import in_audit_context
 from agent_system.managers.failures import explained
 from agent_system.managers.loading import load_relations
 from agent_system.managers.pagination import (
     Page,
-    attribute,
     conditions,
     decode_cursor,
     encode_cursor,
@@ -26,7 +27,7 @@ from agent_system.managers.store import RowStore
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy import Select
@@ -58,6 +59,10 @@ class Manager(Generic[Row]):
     """The table class."""
     audited: ClassVar[str | None] = None
     """The entity type under which changes are written to the audit trail; None when they are not."""
+    kept: ClassVar[frozenset[str]] = frozenset()
+    """Columns that only the manager writes, such as counters; data that name one are refused."""
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    """Columns that are given with a new row and cannot be changed."""
 
     def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._db = db
@@ -66,7 +71,8 @@ class Manager(Generic[Row]):
     @cached_property
     def store(self) -> RowStore[Row]:
         """What units of work are made of; needs a connected database, because statements differ by engine."""
-        return RowStore(self.entity, self._db.dialect, self._clock, self.audited)
+        dialect, clock = self._db.dialect, self._clock
+        return RowStore(self.entity, dialect, clock, self.audited, kept=self.kept, fixed=self.fixed)
 
     @property
     def plans(self) -> TablePlans[Row]:
@@ -77,6 +83,17 @@ class Manager(Generic[Row]):
 
     def complete(self, values: dict[str, Any]) -> None:
         """Fill in what follows from the other values of a new row; called after validation."""
+
+    def normalise(self, values: dict[str, Any]) -> None:
+        """Bring values, of a new row or of a change, into the form that is stored; called after validation."""
+
+    def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
+        """What writes a new row; a manager whose rows have companions writes them in the same unit of work."""
+        return self.store.prepare_insert(values, audit=audit)
+
+    def removal(self, key: Mapping[str, Any]) -> Work[bool]:
+        """What deletes a row."""
+        return lambda executor: self.store.remove(executor, key)
 
     check_change: Callable[[Executor, dict[str, Any], dict[str, Any]], None] | None = None
     """Called in the transaction of a change with the row as it is and the changes; may complete or refuse them."""
@@ -91,7 +108,7 @@ class Manager(Generic[Row]):
             IntegrityError: They break a rule of the schema (a duplicate name, a missing reference).
         """
         values = self.new_values(data)
-        await self.run(self.store.prepare_insert(values), values)
+        await self.run(self.insertion(values), values)
         return self.plans.hydrate.build(values)
 
     async def create_many(self, rows: Iterable[Mapping[str, Any] | Row]) -> builtins.list[Row]:
@@ -102,9 +119,9 @@ class Manager(Generic[Row]):
             IntegrityError: One breaks a rule of the schema; nothing was written.
         """
         many = [self.new_values(data) for data in rows]
-        inserts = [self.store.prepare_insert(values, audit=False) for values in many]
+        inserts = [self.insertion(values, audit=False) for values in many]
         trail = self.store.trail
-        event = trail.parameters("created", None, data={"ids": self._ids(many)}) if trail is not None else None
+        event = trail.parameters("created", None, data={"ids": self._keys(many)}) if trail is not None else None
 
         def work(executor: Executor) -> None:
             for insert in inserts:
@@ -113,7 +130,7 @@ class Manager(Generic[Row]):
                 trail.write(executor, event)
 
         if many:
-            await self.run(work)
+            await self.run(work, many)
         return [self.plans.hydrate.build(values) for values in many]
 
     async def update(self, id: Any, changes: Mapping[str, Any] | Row, expected_version: int | None = None) -> Row:  # noqa: A002
@@ -127,8 +144,9 @@ class Manager(Generic[Row]):
             ConflictError: It is at another version.
             ValidationError: The changes were refused.
         """
-        key = self._existing_key(id)
+        key = self.store.keys.existing(id)
         values = self.store.validator.change_values(changes)
+        self.normalise(values)
         if expected_version is not None and not self.store.is_versioned:
             message = f"{self.store.name} has no version to expect"
             raise ValidationError(message, field="expected_version", entity=self.store.name)
@@ -147,9 +165,10 @@ class Manager(Generic[Row]):
             ValidationError: The data were refused, or lack a value for a column of `on`.
         """
         values = self.new_values(data)
-        matching = self._matching(values, on)
-        insert = self.store.prepare_insert(values)
+        matching = self.store.keys.matching(values, on)
+        insert = self.insertion(values)
         changes = self.store.validator.upsert_changes(data, tuple(on))
+        self.normalise(changes)
 
         def work(executor: Executor) -> dict[str, Any]:
             key = self.store.find_key(executor, matching)
@@ -173,18 +192,18 @@ class Manager(Generic[Row]):
         Raises:
             ForeignKeyError: Another row needs it.
         """
-        key = self._possible_key(id)
-        return key is not None and await self.run(lambda executor: self.store.remove(executor, key))
+        key = self.store.keys.possible(id)
+        return key is not None and await self.run(self.removal(key))
 
     # Reading.
 
     async def get_by_id(self, id: Any) -> Row | None:  # noqa: A002
         """Return the row with this id, or None."""
         store = self.store
-        parameters = store.lookup(id)
+        parameters = store.keys.lookup(id)
         if parameters is None:
             return None
-        rows = await self._db.fetch(store.get_plan, parameters)
+        rows = await self._db.fetch(store.keys.get_plan, parameters)
         return store.plans.hydrate(rows[0]) if rows else None
 
     async def require(self, id: Any) -> Row:  # noqa: A002
@@ -201,7 +220,7 @@ class Manager(Generic[Row]):
     async def get_many(self, ids: Iterable[Any]) -> dict[Any, Row]:
         """Return the rows with these ids by id, in the order of the ids; ids without a row are left out."""
         name = self.plans.primary_key[0]
-        keys = (self._possible_key(one) for one in ids)
+        keys = (self.store.keys.possible(one) for one in ids)
         wanted = list(dict.fromkeys(key[name] for key in keys if key is not None))
         column = self.plans.columns[name]
         found: dict[Any, Row] = {}
@@ -295,39 +314,29 @@ class Manager(Generic[Row]):
     def new_values(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
         """Validate the data of a new row and complete them."""
         values = self.store.validator.create_values(data)
+        self.normalise(values)
         self.complete(values)
         return values
 
-    async def run(self, work: Work[T], values: Mapping[str, Any] | None = None) -> T:
+    async def revise(self, id: Any, compute: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Row:  # noqa: A002
+        """Change a row by a function of what it is, in one unit of work; without changes nothing is written.
+
+        Raises:
+            NotFoundError: There is no such row.
+            ValidationError: The changes were refused.
+        """
+        key = self.store.keys.existing(id)
+        check = self.check_change
+        values = await self.run(lambda executor: self.store.revise(executor, key, compute, check=check))
+        return self.plans.hydrate.build(values)
+
+    async def run(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
         """Run a writing unit of work; an integrity error names the caller's field and, of these values, the culprit."""
         try:
-            return await self._db.write(work)
+            return await self._db.write(in_audit_context(work))
         except IntegrityError as exc:
-            raise await explained(self._db, self.plans, values or {}, exc) from exc
+            many = [values] if isinstance(values, Mapping) else values
+            raise await explained(self._db, self.plans, many, exc) from exc
 
-    def _ids(self, many: Sequence[Mapping[str, Any]]) -> builtins.list[str]:
+    def _keys(self, many: Sequence[Mapping[str, Any]]) -> builtins.list[str]:
         return [str(values.get(self.plans.primary_key[0])) for values in many]
-
-    def _possible_key(self, id_: Any) -> dict[str, Any] | None:
-        """The primary key that an id means; None when no row can have it."""
-        try:
-            return self.store.key_values(id_)
-        except ValidationError:
-            return None
-
-    def _existing_key(self, id_: Any) -> dict[str, Any]:
-        key = self._possible_key(id_)
-        if key is None:
-            raise NotFoundError(self.store.name, id_)
-        return key
-
-    def _matching(self, values: Mapping[str, Any], on: Sequence[str]) -> dict[str, Any]:
-        matching: dict[str, Any] = {}
-        for key in on:
-            name = attribute(self.plans, key)
-            if name not in values:
-                message = f"{self.store.name}.{key}: upsert needs a value for it"
-                raise ValidationError(message, field=key, entity=self.store.name)
-            derived = f"{name}_key"
-            matching |= {derived: values[derived]} if derived in self.store.validator.derived else {name: values[name]}
-        return matching

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from agent_system.errors import CheckError, DuplicateKeyError, ForeignKeyError, IntegrityError, NotNullError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Select
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["explained"]
 
+# SQLite allows 32,766 parameters in a statement, PostgreSQL's protocol 32,767.
+CHUNK = 10_000
+
 
 async def explained(
-    db: DatabaseManager, plans: TablePlans[Any], values: Mapping[str, Any], exc: IntegrityError
+    db: DatabaseManager, plans: TablePlans[Any], rows: Sequence[Mapping[str, Any]], exc: IntegrityError
 ) -> IntegrityError:
-    """The same error with the caller's field names, and with the reference that is missing."""
+    """The same error with the caller's field names, and with the reference that is missing in one of the rows."""
     if isinstance(exc, ForeignKeyError):
-        return await _dangling(db, plans, values, exc)
+        return await _dangling(db, plans, rows, exc)
     return _renamed(plans, exc)
 
 
@@ -61,20 +64,28 @@ def _indexed(plans: TablePlans[Any], constraint: str | None) -> tuple[str, ...]:
 
 
 async def _dangling(
-    db: DatabaseManager, plans: TablePlans[Any], values: Mapping[str, Any], exc: ForeignKeyError
+    db: DatabaseManager, plans: TablePlans[Any], rows: Sequence[Mapping[str, Any]], exc: ForeignKeyError
 ) -> ForeignKeyError:
     """SQLite does not say which reference is missing; look the written ones up."""
     for key, column in plans.columns.items():
-        value = values.get(key)
-        if value is None or not column.foreign_keys:
+        if not column.foreign_keys:
             continue
         target = next(iter(column.foreign_keys)).column
-        statement = select(target).where(target == value).limit(1)
-        if await db.read(partial(_is_empty, statement)):
-            message = f"{plans.table.name}.{key}: there is no {target.table.name} row {value!s}; nothing was written"
-            return ForeignKeyError(message, table=plans.table.name, constraint=exc.constraint, fields=(key,))
+        wanted = list(dict.fromkeys(row[key] for row in rows if row.get(key) is not None))
+        for start in range(0, len(wanted), CHUNK):
+            part = wanted[start : start + CHUNK]
+            there = await db.read(partial(_found, select(target).where(target.in_(part))))
+            missing = next((value for value in part if value not in there), None)
+            if missing is not None:
+                message = f"{plans.table.name}.{key}: there is no {target.table.name} row {missing!s}"
+                return ForeignKeyError(
+                    f"{message}; nothing was written",
+                    table=plans.table.name,
+                    constraint=exc.constraint,
+                    fields=(key,),
+                )
     return exc
 
 
-def _is_empty(statement: Select[Any], executor: Executor) -> bool:
-    return executor.execute(statement).first() is None
+def _found(statement: Select[Any], executor: Executor) -> set[Any]:
+    return set(executor.execute(statement).scalars())

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from uuid import UUID
 
 from sqlalchemy import select
 from sqlmodel import SQLModel
@@ -17,7 +16,9 @@ from sqlmodel import SQLModel
 from agent_system.database.plans import TablePlans
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
 from agent_system.managers.audit import AuditTrail
+from agent_system.managers.cascade import Cascade
 from agent_system.managers.encoding import RowEncoder
+from agent_system.managers.keys import RowKeys
 from agent_system.managers.validation import RowValidator
 from agent_system.models.codec import decode_json
 from agent_system.models.columns import Json, UtcDateTime
@@ -41,12 +42,21 @@ class RowStore(Generic[Row]):
     """Writes rows of one table, with their version, their `updated_at` and their audit event."""
 
     def __init__(
-        self, entity: type[Row], dialect: Dialect, clock: Callable[[], datetime], audited: str | None = None
+        self,
+        entity: type[Row],
+        dialect: Dialect,
+        clock: Callable[[], datetime],
+        audited: str | None = None,
+        *,
+        kept: frozenset[str] = frozenset(),
+        fixed: frozenset[str] = frozenset(),
     ) -> None:
         self.entity = entity
         self.name = entity.__name__
         self.plans = TablePlans(entity, dialect)
-        self.validator = RowValidator(self.plans)
+        self.validator = RowValidator(self.plans, kept=kept, fixed=fixed)
+        self.keys = RowKeys(self.plans, self.validator)
+        self.cascade = Cascade(self.plans.table, dialect, clock)
         self.trail = AuditTrail(audited, dialect, clock) if audited else None
         self.is_versioned = "version" in self.plans.columns
         self._clock = clock
@@ -60,43 +70,16 @@ class RowStore(Generic[Row]):
         self._made_by_database: tuple[str, ...] = (*self._counted, *self.plans.computed)
         self._encoders: dict[tuple[str, ...], RowEncoder] = {}
 
-        self.get_plan = self.plans.get()
-        key_type = self.plans.columns[self.plans.primary_key[0]].type.python_type
-        # A lookup by an id of exactly the key's type needs no validation.
-        self._plain_key = key_type if len(self.plans.primary_key) == 1 and key_type in {int, UUID} else None
-
     # Preparing, outside of the unit of work.
 
-    def lookup(self, id_: Any) -> tuple[Any, ...] | None:
-        """The encoded parameters of a lookup by primary key; None when no row can have this id."""
-        if type(id_) is self._plain_key:
-            process = self.get_plan.processors[0]
-            return (id_,) if process is None else (process(id_),)
-        try:
-            return self.get_plan.encode(self.key_values(id_))
-        except ValidationError:
-            return None
+    def prepare_insert(
+        self, values: dict[str, Any], *, audit: bool = True, late: Sequence[str] = ()
+    ) -> Callable[[Executor], None]:
+        """Encode a new row; returns what writes it with its event and adds what the database makes to `values`.
 
-    def key_values(self, id_: Any) -> dict[str, Any]:
-        """The primary key that an id means: one value, or a tuple or mapping for a key of several columns.
-
-        Raises:
-            ValidationError: It cannot be an id of this table.
+        Args:
+            late: Columns whose values only the unit of work knows; they are taken from `values` when it is written.
         """
-        keys = self.plans.primary_key
-        if isinstance(id_, dict):
-            values = {key: id_.get(key) for key in keys}
-        elif len(keys) == 1:
-            values = {keys[0]: id_}
-        elif isinstance(id_, tuple) and len(id_) == len(keys):
-            values = dict(zip(keys, id_, strict=True))
-        else:
-            message = f"{self.name}: the id has {len(keys)} parts: {', '.join(keys)}"
-            raise ValidationError(message, field=keys[0], entity=self.name)
-        return self.validator.check_key(values)
-
-    def prepare_insert(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
-        """Encode a new row; returns what writes it with its event and adds what the database makes to `values`."""
         made = tuple(key for key in self._made_by_database if key not in values)
         encoder = self._encoders.get(made) or self._encoder(made)
         try:
@@ -109,8 +92,12 @@ class RowStore(Generic[Row]):
         if audit and trail is not None:
             event = trail.parameters("created", values[self.plans.primary_key[0]], after=values)
         plan, counted = encoder.plan, bool(made) and made == self._counted
+        places = [(key, encoder.positions[key]) for key in late]
 
         def insert(executor: Executor) -> None:
+            for key, place in places:
+                process = plan.processors[place]
+                parameters[place] = values[key] if process is None else process(values[key])
             if counted:
                 values[made[0]] = executor.insert(plan, parameters)
             elif made:
@@ -204,6 +191,32 @@ class RowStore(Generic[Row]):
             self.trail.write(executor, event)
         return after
 
+    def revise(
+        self,
+        executor: Executor,
+        key: Mapping[str, Any],
+        compute: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        *,
+        check: Callable[[Executor, dict[str, Any], dict[str, Any]], None] | None = None,
+    ) -> dict[str, Any]:
+        """Change one row by a function of what it is, so that no change of somebody else is lost.
+
+        Args:
+            compute: Gets the row as it is and returns the changes; without any, nothing is written.
+            check: As for `change`.
+
+        Raises:
+            NotFoundError: There is no such row.
+            ValidationError: The changes were refused.
+        """
+        before = self.get(executor, key, lock=True)
+        if before is None:
+            raise NotFoundError(self.name, _shown(key))
+        changes = compute(before)
+        if not changes:
+            return before
+        return self.change(executor, key, self.validator.change_values(changes), check=check)
+
     def _update(
         self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], expected_version: int | None
     ) -> dict[str, Any]:
@@ -225,12 +238,19 @@ class RowStore(Generic[Row]):
         raise ConflictError(entity=self.name, entity_id=_shown(key))
 
     def remove(self, executor: Executor, key: Mapping[str, Any]) -> bool:
-        """Delete one row; False when there is none."""
-        before = self.get(executor, key, lock=True) if self.trail is not None else None
+        """Delete one row with what falls with it; False when there is none."""
+        before: dict[str, Any] | None = None
+        if self.trail is not None or self.cascade.is_needed:
+            before = self.get(executor, key, lock=True)
+            if before is None:
+                return False
+        fallen = self.cascade.find(executor, key)
         plan = self.plans.delete()
         removed = executor.change(plan, plan.encode(key)) > 0
         if removed and self.trail is not None and before is not None:
             self.trail.write(executor, self.trail.parameters("deleted", _shown(key), before=before))
+        if removed:
+            self.cascade.finish(executor, key, fallen)
         return removed
 
     def _check_version(self, found: Mapping[str, Any], key: Mapping[str, Any], expected: int | None) -> None:

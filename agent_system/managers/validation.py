@@ -47,7 +47,15 @@ UNCHANGEABLE = frozenset({"created_at", "version"})
 class RowValidator(Generic[Row]):
     """Turns the data of a caller into complete, typed attribute values of one table class."""
 
-    def __init__(self, plans: TablePlans[Row]) -> None:
+    def __init__(
+        self, plans: TablePlans[Row], *, kept: frozenset[str] = frozenset(), fixed: frozenset[str] = frozenset()
+    ) -> None:
+        """Prepare the checks.
+
+        Args:
+            kept: Columns that only the layer writes.
+            fixed: Columns that are given with a new row and cannot be changed.
+        """
         self._entity = plans.entity
         self._name = plans.table.name
         self._columns = plans.columns
@@ -57,12 +65,13 @@ class RowValidator(Generic[Row]):
             for key in plans.columns
             if key.endswith(KEY_SUFFIX) and key.removesuffix(KEY_SUFFIX) in plans.columns
         }
-        self._hidden = plans.computed | set(self.derived)
-        writable = [key for key in plans.columns if key not in self._hidden]
-        fixed = UNCHANGEABLE | set(plans.primary_key)
+        stored = [key for key in plans.columns if key not in plans.computed and key not in self.derived]
+        writable = [key for key in stored if key not in kept]
+        self._hidden = frozenset(plans.columns.keys() - set(writable))
+        fixed |= UNCHANGEABLE | set(plans.primary_key)
         self.constants: dict[str, Any] = {}
         self._factories: list[tuple[str, Callable[[], Any]]] = []
-        self._collect_defaults(writable)
+        self._collect_defaults(stored)
         self._create = self._adapter("Create", writable, partial=False)
         self._changeable = frozenset(key for key in writable if key not in fixed)
         self._change = self._adapter("Change", [key for key in writable if key not in fixed], partial=True)
@@ -142,8 +151,21 @@ class RowValidator(Generic[Row]):
             field = str(error["loc"][0]) if error["loc"] else None
             first = first or field
             path = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
-            problems.append(f"{self._name}.{path}: {_rule(error, field, self._hidden)}")
+            problems.append(f"{self._name}.{path}: {self._rule(error, field)}")
         return ValidationError("; ".join(problems), field=first, entity=self._name)
+
+    def _rule(self, error: Any, field: str | None) -> str:
+        if error["type"] == "extra_forbidden":
+            if field not in self._columns:
+                return "unknown field"
+            kept = field in self._hidden | UNCHANGEABLE
+            return "is kept by the layer and cannot be set" if kept else "cannot be changed once the row is there"
+        if error["type"] == "missing":
+            return "is required"
+        if error["type"] == "timezone_aware":
+            return "the datetime has no time zone; use an aware one, such as datetime.now(UTC)"
+        text: str = error["msg"]
+        return text[:1].lower() + text[1:]
 
     def _collect_defaults(self, keys: list[str]) -> None:
         for key in keys:
@@ -173,17 +195,6 @@ class RowValidator(Generic[Row]):
 def _is_automatic(column: Column[Any]) -> bool:
     """Whether the database makes the value: an integer key."""
     return bool(column.primary_key and column.type.python_type is int and not column.foreign_keys)
-
-
-def _rule(error: Any, field: str | None, hidden: frozenset[str] | set[str]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "is kept by the layer and cannot be set" if field in hidden | UNCHANGEABLE else "unknown field"
-    if error["type"] == "missing":
-        return "is required"
-    if error["type"] == "timezone_aware":
-        return "the datetime has no time zone; use an aware one, such as datetime.now(UTC)"
-    text: str = error["msg"]
-    return text[:1].lower() + text[1:]
 
 
 def _present(annotation: Any) -> Any:
