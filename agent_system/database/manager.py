@@ -140,7 +140,10 @@ class DatabaseManager:
         return await backend.read(work)
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
-        """Run one compiled reading statement and return the driver's rows: the fast way for lookups."""
+        """Run one compiled lookup by key and return the driver's rows.
+
+        Only for statements that touch a handful of pages: on SQLite they run on the event loop's own thread.
+        """
         backend = self._connected()
         transaction = current_transaction(self)
         if transaction is not None:

@@ -9,19 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import Integer, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.orm import class_mapper
 
+from agent_system.database.hydration import Hydrator
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Column, Dialect
     from sqlalchemy.sql import ClauseElement
 
-__all__ = ["Hydrator", "Plan", "TablePlans", "compile_plan"]
+__all__ = ["Plan", "TablePlans", "compile_plan"]
 
 Row = TypeVar("Row")
-Processor = "Callable[[Any], Any] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,93 +32,26 @@ class Plan:
     sql: str
     parameters: tuple[str, ...]
     processors: tuple[Callable[[Any], Any] | None, ...]
+    constants: Mapping[str, Any]
+    """Values that are part of the statement itself, by the name of their parameter."""
 
     def encode(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Order and encode named values for the driver."""
+        if self.constants:
+            values = {**self.constants, **values}
         return tuple(
-            value if processor is None else processor(value)
+            value if processor is None or value is None else processor(value)
             for value, processor in zip(map(values.__getitem__, self.parameters), self.processors, strict=True)
         )
 
 
-def bind_processor(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
-    """How a value of this column is written for the driver; None when as it is."""
-    return column.type.dialect_impl(dialect).bind_processor(dialect)
-
-
-def result_processor(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
-    """How a value of this column is read from the driver; None when as it is."""
-    return column.type.dialect_impl(dialect).result_processor(dialect, None)
-
-
 def compile_plan(statement: ClauseElement, dialect: Dialect) -> Plan:
-    """Compile a statement whose parameters are all named `bindparam`s.
-
-    A literal value in the statement would be frozen into the plan without a name of the caller's, so it is refused.
-    """
+    """Compile a statement whose changing values are named `bindparam`s; literal values become part of the plan."""
     compiled: Any = statement.compile(dialect=dialect)
     names = tuple(compiled.positiontup or ())
-    anonymous = [name for name in names if compiled.binds[name].value is not None]
-    if anonymous:
-        message = f"a plan must not contain literal values: {anonymous}"
-        raise ValueError(message)
     processors = tuple(compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
-    return Plan(sql=str(compiled), parameters=names, processors=processors)
-
-
-class Hydrator(Generic[Row]):
-    """Turns driver rows (all columns, in table order) into detached instances, as `AsyncSession` would leave them."""
-
-    def __init__(self, entity: type[Row], dialect: Dialect) -> None:
-        mapper: Any = class_mapper(entity)
-        table: Any = mapper.local_table
-        self._identity_class = mapper.class_
-        self._new_instance = mapper.class_manager.new_instance
-        self._dispatch = mapper.class_manager.dispatch
-        self._keys = tuple(mapper.get_property_by_column(column).key for column in table.columns)
-        processors = {
-            key: result_processor(column, dialect) for key, column in zip(self._keys, table.columns, strict=True)
-        }
-        self._by_key = {key: processor for key, processor in processors.items() if processor is not None}
-        self._processors = tuple(self._by_key.items())
-        self._primary = tuple(mapper.get_property_by_column(column).key for column in table.primary_key.columns)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Attribute names in the order of the table's columns."""
-        return self._keys
-
-    def processor(self, key: str) -> Callable[[Any], Any] | None:
-        """How a value of this attribute is read from the driver; None when as it is."""
-        return self._by_key.get(key)
-
-    def decode(self, row: Sequence[Any]) -> dict[str, Any]:
-        """Turn one driver row into attribute values."""
-        values = dict(zip(self._keys, row, strict=True))
-        for key, process in self._processors:
-            value = values[key]
-            if value is not None:
-                values[key] = process(value)
-        return values
-
-    def build(self, values: dict[str, Any]) -> Row:
-        """Make a detached instance of decoded attribute values."""
-        instance = self._new_instance()
-        instance.__dict__.update(values)
-        state = instance._sa_instance_state  # noqa: SLF001 (guarded by tests/unit/test_private_api.py)
-        state.key = (self._identity_class, tuple(values[key] for key in self._primary), None)
-        if self._dispatch.load:
-            self._dispatch.load(state, None)
-        return instance  # type: ignore[no-any-return]
-
-    def __call__(self, row: Sequence[Any]) -> Row:
-        """Turn one driver row into an instance."""
-        return self.build(self.decode(row))
-
-    def all(self, rows: Iterable[Sequence[Any]]) -> list[Row]:
-        """Turn many driver rows into instances."""
-        build, decode = self.build, self.decode
-        return [build(decode(row)) for row in rows]
+    constants = {name: compiled.binds[name].value for name in names if compiled.binds[name].value is not None}
+    return Plan(sql=str(compiled), parameters=names, processors=processors, constants=constants)
 
 
 class TablePlans(Generic[Row]):
@@ -155,6 +89,16 @@ class TablePlans(Generic[Row]):
     def get(self) -> Plan:
         """Select one row by its primary key."""
         return self._plan("get", lambda: select(*self.table.columns).where(self._is_key()))
+
+    def last(self, key: str) -> Plan:
+        """Select the newest rows (by primary key, newest first) that have a value: parameters `<key>` and `limit`."""
+
+        def build() -> Any:
+            statement = select(*self.table.columns).where(self.columns[key] == self._bind(key))
+            newest = [self.columns[name].desc() for name in self.primary_key]
+            return statement.order_by(*newest).limit(bindparam("limit", type_=Integer()))
+
+        return self._plan(("last", key), build)
 
     def insert(self, keys: Sequence[str], returning: Sequence[str] = ()) -> Plan:
         """Insert these attributes and return those that only the database knows."""

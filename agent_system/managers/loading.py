@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import inspect, select
 from sqlalchemy.orm.attributes import set_committed_value
 
-from agent_system.database.plans import Hydrator
+from agent_system.database.hydration import Hydrator
 from agent_system.errors import ValidationError
 
 if TYPE_CHECKING:
