@@ -13,8 +13,10 @@ from agent_system.importers.trajectory.run import (
     ToolSpec,
     TrajectoryRun,
 )
+from agent_system.importers.trajectory.writer import ImportedRun, import_trajectory, store_run
 
 __all__ = [
+    "ImportedRun",
     "ModelUsage",
     "Outcome",
     "OutcomeSource",
@@ -23,6 +25,8 @@ __all__ = [
     "ToolCall",
     "ToolSpec",
     "TrajectoryRun",
+    "import_trajectory",
     "parse_trajectory",
     "read_trajectory",
+    "store_run",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_system.importers.trajectory.run import RunMessage
+from agent_system.types import MESSAGE_ROLE_LEGACY, MessageRole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["messages_from_steps", "read_messages"]
 
-ROLES = ("user", "assistant", "agent", "system", "tool", "developer")
-"""The roles that a message can be stored under."""
+MESSAGE_ROLES = tuple(str(role) for role in MessageRole)
 READ_KEYS = frozenset(
     {
         "role",
@@ -54,9 +54,10 @@ def messages_from_steps(executed: Sequence[Executed]) -> list[RunMessage]:
 
 
 def _read_message(position: int, entry: Fields) -> RunMessage:
-    role = entry.required_text("role")
-    if role not in ROLES:
-        raise entry.wrong(name="role", wanted=f"one of {', '.join(ROLES)}", value=role)
+    written = entry.required_text("role")
+    role = MESSAGE_ROLE_LEGACY.get(written, written)
+    if role not in MESSAGE_ROLES:
+        raise entry.wrong(name="role", wanted=f"one of {', '.join(MESSAGE_ROLES)}", value=role)
     content, parts = _content(entry)
     extra = {key: value for key, value in entry.values.items() if key not in READ_KEYS}
     return RunMessage(

@@ -34,31 +34,31 @@ def read_trajectory(path: Path) -> TrajectoryRun:
     try:
         data = path.read_bytes()
     except OSError as exc:
-        message = f"{path.name}: cannot be read: {(exc.strerror or str(exc)).lower()}"
+        message = f"{path}: cannot be read: {(exc.strerror or str(exc)).lower()}"
         raise ImportFileError(message, path=str(path)) from exc
-    return parse_trajectory(data, file_name=path.name)
+    return parse_trajectory(data, file_name=path.name, shown_as=str(path))
 
 
-def parse_trajectory(data: bytes, *, file_name: str) -> TrajectoryRun:
+def parse_trajectory(data: bytes, *, file_name: str, shown_as: str | None = None) -> TrajectoryRun:
     """Turn the bytes of a file into a run.
+
+    Args:
+        data: the whole file.
+        file_name: its name, without folders.
+        shown_as: what errors call it; None: its name.
 
     Raises:
         ImportFileError: the bytes are not a trajectory; the message names the file and the place.
     """
-    top = Fields(_load(data, file_name), file=file_name)
+    shown = shown_as or file_name
+    top = Fields(_load(data, shown), file=shown)
+    messages, executed = _conversation(top)
     info, configuration = top.child("info"), _configuration(top)
-    messages = read_messages(top.children("history"))
-    entries = top.children("trajectory")
-    executed = read_executed(entries, messages) if entries else executed_from_history(messages)
-    if not messages:
-        messages = messages_from_steps(executed)
-    if not messages:
-        message = f"{file_name}: holds no run: it has neither a history nor a trajectory"
-        raise ImportFileError(message, path=file_name)
     system_prompt = next((m.content for m in messages if m.role == "system"), "")
     declared = declared_tools(system_prompt)
     exit_status = info.text("exit_status") if info else None
-    steps = build_steps(executed, frozenset(tool.name for tool in declared) | _called_names(messages), exit_status)
+    known_tools = frozenset(tool.name for tool in declared) | _called_names(messages)
+    steps = build_steps(executed, known_tools, exit_status)
     name = file_name.removesuffix(".traj")
     model, host = model_and_host(configuration)
     return TrajectoryRun(
@@ -80,6 +80,19 @@ def parse_trajectory(data: bytes, *, file_name: str) -> TrajectoryRun:
         submission=info.text("submission") if info else None,
         configuration=_kept_configuration(configuration),
     )
+
+
+def _conversation(top: Fields) -> tuple[list[RunMessage], list[Executed]]:
+    """Return what was said and what was executed; a file may have only one of the two lists."""
+    messages = read_messages(top.children("history"))
+    entries = top.children("trajectory")
+    executed = read_executed(entries, messages) if entries else executed_from_history(messages)
+    if not messages:
+        messages = messages_from_steps(executed)
+    if not messages:
+        message = f"{top.file}: holds no run: it has neither a history nor a trajectory"
+        raise ImportFileError(message, path=top.file)
+    return messages, executed
 
 
 def _load(data: bytes, file_name: str) -> object:
