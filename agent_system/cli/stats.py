@@ -1,0 +1,93 @@
+"""`agent-system stats`: what tools did, and what models used and cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent_system.cli.context import await_, facade, options_of
+from agent_system.cli.output import console, duration, print_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from agent_system.cli.context import Options
+    from agent_system.managers.token_usage import ModelTokens, TokenSummary
+    from agent_system.managers.tool_usage import ToolStatistics
+
+__all__ = ["stats"]
+
+
+def stats(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Add up tool calls, tokens and cost; what nobody measured, reported or priced is counted apart."""
+    tools, total, models = await_(_read(options_of(context)))
+    if as_json:
+        print_json(
+            {
+                "tools": [asdict(tool) for tool in tools],
+                "tokens": _tokens_as_dict(total),
+                "models": [{"host": one.host, "model": one.model, **_tokens_as_dict(one.summary)} for one in models],
+            }
+        )
+        return
+    out = console()
+    out.print(tools_table(tools))
+    out.print(tokens_table(models, total))
+
+
+async def _read(options: Options) -> tuple[list[ToolStatistics], TokenSummary, list[ModelTokens]]:
+    async with facade(options, auto_migrate=False) as em:
+        return await em.tool_usage.statistics(), await em.token_usage.summary(), await em.token_usage.by_model()
+
+
+def tools_table(tools: Sequence[ToolStatistics]) -> Table:
+    """Return tool calls for people; durations are those of the measured calls."""
+    columns = ("tool", "calls", "success", "failure", "unknown", "timed", "min", "avg", "max")
+    rows = [
+        (
+            tool.tool_name,
+            tool.calls,
+            tool.succeeded,
+            tool.failed,
+            tool.unknown,
+            tool.timed,
+            duration(tool.min_duration_ms),
+            duration(tool.average_duration_ms),
+            duration(tool.max_duration_ms),
+        )
+        for tool in tools
+    ]
+    return table(f"Tools ({sum(tool.calls for tool in tools)} calls)", columns, rows, right=columns[1:])
+
+
+def tokens_table(models: Sequence[ModelTokens], total: TokenSummary) -> Table:
+    """Return tokens and cost for people, by model and in all."""
+    columns = ("host", "model", "entries", "without tokens", "input tokens", "output tokens", "cost", "unpriced")
+    rows = [(one.host, one.model, *_token_cells(one.summary)) for one in models]
+    rows.append(("all", "", *_token_cells(total)))
+    return table("Tokens and cost", columns, rows, right=columns[2:])
+
+
+def _token_cells(summary: TokenSummary) -> tuple[object, ...]:
+    # Where nothing was reported a 0 would be a lie.
+    reported = summary.entries > summary.missing
+    priced = summary.entries > summary.unpriced
+    return (
+        summary.entries,
+        summary.missing,
+        summary.input_tokens if reported else None,
+        summary.output_tokens if reported else None,
+        f"${summary.cost_usd:.6f}" if priced else None,
+        summary.unpriced,
+    )
+
+
+def _tokens_as_dict(summary: TokenSummary) -> dict[str, object]:
+    return {**asdict(summary), "cost_usd": summary.cost_usd}
