@@ -107,8 +107,13 @@ class AuditTrail:
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
+        tree_id: UUID | None = None,
     ) -> list[Any]:
-        """The encoded parameters of an event; made before the unit of work, which may run more than once."""
+        """The encoded parameters of an event; made before the unit of work, which may run more than once.
+
+        Args:
+            tree_id: The task tree in which it happens; None takes that of the context.
+        """
         context = _context.get() or _NOBODY
         return self._encoder.encode(
             self._defaults
@@ -119,7 +124,7 @@ class AuditTrail:
                 "before": None if before is None else image(before),
                 "after": None if after is None else image(after),
                 "parent_event_id": context.parent_event_id,
-                "tree_id": context.tree_id,
+                "tree_id": context.tree_id if tree_id is None else tree_id,
                 "data": data,
                 "created_at": self._clock(),
             }
@@ -128,6 +133,10 @@ class AuditTrail:
     def write(self, executor: Executor, parameters: Sequence[Any]) -> None:
         """Write an event in the running unit of work."""
         executor.change(self._insert, parameters)
+
+    def write_many(self, executor: Executor, events: Sequence[Sequence[Any]]) -> None:
+        """Write events in the running unit of work."""
+        executor.change_many(self._insert, events)
 
 
 def image(values: Mapping[str, Any]) -> dict[str, Any]:

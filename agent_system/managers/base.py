@@ -23,7 +23,7 @@ from agent_system.managers.pagination import (
     filter_digest,
     parse_order,
 )
-from agent_system.managers.store import RowStore
+from agent_system.managers.store import Check, Revision, RowStore
 
 if TYPE_CHECKING:
     import builtins
@@ -95,8 +95,9 @@ class Manager(Generic[Row]):
         """What deletes a row."""
         return lambda executor: self.store.remove(executor, key)
 
-    check_change: Callable[[Executor, dict[str, Any], dict[str, Any]], None] | None = None
-    """Called in the transaction of a change with the row as it is and the changes; may complete or refuse them."""
+    check_change: Check | None = None
+    """Called in the transaction of a change with the row as it is and the changes; may complete or refuse them, and may
+    return the type of the change's event."""
 
     # Writing.
 
@@ -318,7 +319,7 @@ class Manager(Generic[Row]):
         self.complete(values)
         return values
 
-    async def revise(self, id: Any, compute: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Row:  # noqa: A002
+    async def revise(self, id: Any, compute: Revision, *, event_type: str = "updated") -> Row:  # noqa: A002
         """Change a row by a function of what it is, in one unit of work; without changes nothing is written.
 
         Raises:
@@ -326,9 +327,11 @@ class Manager(Generic[Row]):
             ValidationError: The changes were refused.
         """
         key = self.store.keys.existing(id)
-        check = self.check_change
-        values = await self.run(lambda executor: self.store.revise(executor, key, compute, check=check))
-        return self.plans.hydrate.build(values)
+
+        def work(executor: Executor) -> dict[str, Any]:
+            return self.store.revise(executor, key, compute, check=self.check_change, event_type=event_type)
+
+        return self.plans.hydrate.build(await self.run(work))
 
     async def run(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
         """Run a writing unit of work; an integrity error names the caller's field and, of these values, the culprit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import select
 from sqlmodel import SQLModel
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.database.plans import Plan
 
-__all__ = ["Check", "RowStore"]
+__all__ = ["Check", "Revision", "RowStore"]
 
 Row = TypeVar("Row", bound=SQLModel)
-Check = "Callable[[Executor, dict[str, Any], dict[str, Any]], None]"
+Check: TypeAlias = "Callable[[Executor, dict[str, Any], dict[str, Any]], str | None]"
+Revision: TypeAlias = "Callable[[Mapping[str, Any]], Mapping[str, Any]]"
 
 
 class RowStore(Generic[Row]):
@@ -90,7 +91,8 @@ class RowStore(Generic[Row]):
         trail = self.trail
         event: Sequence[Any] | None = None
         if audit and trail is not None:
-            event = trail.parameters("created", values[self.plans.primary_key[0]], after=values)
+            entity_id = values[self.plans.primary_key[0]]
+            event = trail.parameters("created", entity_id, after=values, tree_id=values.get("tree_id"))
         plan, counted = encoder.plan, bool(made) and made == self._counted
         places = [(key, encoder.positions[key]) for key in late]
 
@@ -158,13 +160,14 @@ class RowStore(Generic[Row]):
         changes: Mapping[str, Any],
         *,
         expected_version: int | None = None,
-        check: Callable[[Executor, dict[str, Any], dict[str, Any]], None] | None = None,
+        check: Check | None = None,
         event_type: str = "updated",
     ) -> dict[str, Any]:
         """Change one row and return it as attribute values.
 
         Args:
-            check: Called with the row as it is and the changes, which it may complete or refuse by raising.
+            check: Called with the row as it is and the changes, which it may complete or refuse by raising; it may
+                return the type of the event.
 
         Raises:
             NotFoundError: There is no such row; nothing was changed.
@@ -178,7 +181,7 @@ class RowStore(Generic[Row]):
                 raise NotFoundError(self.name, _shown(key))
             self._check_version(before, key, expected_version)
             if check is not None:
-                check(executor, before, changes)
+                event_type = check(executor, before, changes) or event_type
         after = self._update(executor, key, changes, expected_version)
         if self.trail is not None and before is not None:
             changed = [name for name in changes if before[name] != after[name]]
@@ -187,6 +190,7 @@ class RowStore(Generic[Row]):
                 _shown(key),
                 before={name: before[name] for name in changed},
                 after={name: after[name] for name in changed},
+                tree_id=after.get("tree_id"),
             )
             self.trail.write(executor, event)
         return after
@@ -195,9 +199,10 @@ class RowStore(Generic[Row]):
         self,
         executor: Executor,
         key: Mapping[str, Any],
-        compute: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        compute: Revision,
         *,
-        check: Callable[[Executor, dict[str, Any], dict[str, Any]], None] | None = None,
+        check: Check | None = None,
+        event_type: str = "updated",
     ) -> dict[str, Any]:
         """Change one row by a function of what it is, so that no change of somebody else is lost.
 
@@ -215,7 +220,8 @@ class RowStore(Generic[Row]):
         changes = compute(before)
         if not changes:
             return before
-        return self.change(executor, key, self.validator.change_values(changes), check=check)
+        values = self.validator.change_values(changes)
+        return self.change(executor, key, values, check=check, event_type=event_type)
 
     def _update(
         self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], expected_version: int | None
@@ -248,7 +254,8 @@ class RowStore(Generic[Row]):
         plan = self.plans.delete()
         removed = executor.change(plan, plan.encode(key)) > 0
         if removed and self.trail is not None and before is not None:
-            self.trail.write(executor, self.trail.parameters("deleted", _shown(key), before=before))
+            tree_id = before.get("tree_id")
+            self.trail.write(executor, self.trail.parameters("deleted", _shown(key), before=before, tree_id=tree_id))
         if removed:
             self.cascade.finish(executor, key, fallen)
         return removed
