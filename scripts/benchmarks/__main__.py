@@ -1,0 +1,88 @@
+"""The command line: `scripts/bench` measures, `scripts/bench soak` endures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.benchmarks.contenders.registry import CONTENDERS
+from scripts.benchmarks.report import as_json, as_tables
+from scripts.benchmarks.runner import DURABILITIES, Plan, run
+from scripts.benchmarks.workloads import WORKLOADS, Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the arguments ask for; the result is the exit code."""
+    options = _parser().parse_args(arguments)
+    plan = Plan(
+        workloads=options.only,
+        contenders=options.contenders,
+        durability=options.durability,
+        rounds=options.rounds,
+        limit_seconds=options.seconds,
+        counts=_counts(options.rows),
+    )
+    report = run(plan, lambda line: print(line, file=sys.stderr))
+    print(as_tables(report))
+    if options.json:
+        options.json.write_text(as_json(report) + "\n")
+    return 1 if any(summary.error for summary in report.summaries) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measure agent_system against the plain driver and its peers."
+    )
+    parser.add_argument("--rounds", type=_positive, default=5, help="interleaved rounds; the medians count (5)")
+    parser.add_argument("--rows", type=_positive, help="most operations of a run and rows in the tables")
+    parser.add_argument("--seconds", type=float, default=1.0, help="longest run of a contender in a round (1)")
+    parser.add_argument("--only", type=_names(WORKLOADS), default=list(WORKLOADS), metavar="WORKLOAD,...")
+    parser.add_argument("--contenders", type=_names(CONTENDERS), default=list(CONTENDERS), metavar="CONTENDER,...")
+    parser.add_argument("--durability", choices=DURABILITIES, default="both")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
+    parser.epilog = f"workloads: {', '.join(WORKLOADS)}; contenders: {', '.join(CONTENDERS)}"
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        message = "must be at least 1"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
+    there_are = list(known)
+
+    def names(text: str) -> list[str]:
+        chosen = text.split(",")
+        unknown = [name for name in chosen if name not in there_are]
+        if unknown:
+            message = f"unknown: {', '.join(unknown)}; there are {', '.join(there_are)}"
+            raise argparse.ArgumentTypeError(message)
+        return chosen
+
+    return names
+
+
+def _counts(rows: int | None) -> Counts:
+    if rows is None:
+        return Counts()
+    full = Counts()
+    return Counts(
+        operations=rows,
+        bulk_rows=min(rows, full.bulk_rows),
+        agents=min(rows, full.agents),
+        conversations=max(1, min(rows // 100, full.conversations)),
+        messages=min(rows * 10, full.messages),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
