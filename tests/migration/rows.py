@@ -1,0 +1,95 @@
+"""One row for every table, so that migrations are tried on tables that are not empty."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Column, MetaData, Table, column, insert, inspect, select, table
+
+from agent_system.models import metadata
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+MOMENT = datetime(2025, 1, 15, 12, 30, 45, 678901, tzinfo=UTC)
+
+
+def key(number: int) -> UUID:
+    return UUID(f"01a1fdd2-0000-7000-8000-{number:012d}")
+
+
+ROWS: dict[str, dict[str, Any]] = {
+    "users": {"id": key(1), "username": "Ada", "username_key": "ada", "preferences": {"theme": "dark"}},
+    "user_identities": {"id": str(key(1)), "user_id": key(1), "display_name": "Ada"},
+    "tools": {"id": key(2), "name": "web_search", "name_key": "web_search"},
+    "agents": {"id": key(3), "user_id": key(1), "name": "R\ud800", "name_key": "r\ud800", "capabilities": ["a\0b"]},
+    "agent_tools": {"agent_id": key(3), "tool_id": key(2)},
+    "agent_permissions": {"id": key(4), "agent_id": key(3), "entity_permissions": {"task": ["read"]}},
+    "workspaces": {"id": key(5), "user_id": key(1), "name": "home", "is_default": True},
+    "projects": {"id": key(6), "user_id": key(1), "workspace_id": key(5), "name": "P", "name_key": "p"},
+    "project_agents": {"project_id": key(6), "agent_id": key(3)},
+    "context_documents": {"id": key(7), "name": "guide", "name_key": "guide", "content": "текст 😀"},
+    "document_versions": {"id": key(8), "document_id": key(7), "version": 1, "content": "текст 😀"},
+    "processes": {"id": key(9), "name": "review", "name_key": "review", "steps": [{"do": "read"}]},
+    "process_instances": {"id": key(10), "process_id": key(9), "task_id": key(12)},
+    "conversations": {"id": key(11), "user_id": key(1), "agent_id": key(3), "project_id": key(6)},
+    "tasks": {"id": key(12), "tree_id": key(12), "instruction": "do", "agent_id": key(3), "conversation_id": key(11)},
+    "task_dependencies": {"task_id": key(12), "depends_on_id": key(13)},
+    "task_activities": {"id": 1, "task_id": key(12), "message": "began"},
+    "task_tool_assignments": {"id": key(14), "task_id": key(12), "tool_name": "web_search", "tool_id": key(2)},
+    "messages": {"id": 1, "uid": key(15), "conversation_id": key(11), "user_id": str(key(1)), "role": "user"},
+    "conversation_heads": {"conversation_id": key(11), "name": "main", "message_id": 1},
+    "events": {"id": 1, "event_type": "agent.created", "entity_type": "agent", "before": None, "after": {"a": 1}},
+    "entity_relationships": {
+        "id": 1,
+        "source_type": "agent",
+        "source_id": str(key(3)),
+        "target_type": "tool",
+        "target_id": str(key(2)),
+        "relationship_type": "uses",
+        "created_by_event_id": 1,
+    },
+    "hosts": {"id": 1, "name": "Host", "name_key": "host"},
+    "models": {"id": 1, "name": "gpt", "host_id": 1, "input_cost_per_1k": 0.25},
+    "token_usage": {
+        "id": 1,
+        "timestamp": MOMENT,
+        "project_id": key(6),
+        "model_id": 1,
+        "input_tokens": 5,
+        "output_tokens": 7,
+        "cost_nano_usd": 1_500_000_000,
+        "message_id": 1,
+    },
+    "tool_usage": {"id": 1, "timestamp": MOMENT, "tool_name": "web_search", "task_id": key(12), "message_id": 1},
+}
+# Rows that others refer to, beside the one of their table.
+MORE_ROWS = {"tasks": [{"id": key(13), "tree_id": key(12), "parent_task_id": key(12), "instruction": "first this"}]}
+
+
+def insert_rows(connection: Connection) -> None:
+    """Put the rows into the tables that are there and are empty."""
+    present = inspect(connection)
+    for known in metadata.sorted_tables:
+        if not present.has_table(known.name) or read_table(connection, known.name):
+            continue
+        existing = {found["name"] for found in present.get_columns(known.name)}
+        for row in [ROWS[known.name], *MORE_ROWS.get(known.name, [])]:
+            values = {name: value for name, value in row.items() if name in existing}
+            target = table(known.name, *(column(name, known.c[name].type) for name in values))
+            connection.execute(insert(target).values(values))
+
+
+def read_rows(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Return all rows of all tables that are there."""
+    names = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    return {name: read_table(connection, name) for name in sorted(names)}
+
+
+def read_table(connection: Connection, name: str) -> list[tuple[Any, ...]]:
+    """Return all rows of one table in the order of its first column, in the types that the driver gives."""
+    columns = [Column(found["name"]) for found in inspect(connection).get_columns(name)]
+    found = Table(name, MetaData(), *columns)
+    return [tuple(map(str, row)) for row in connection.execute(select(found).order_by(columns[0]))]

@@ -1,0 +1,64 @@
+"""The command `alembic` works from the root of the repository on the database of the settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent_system.database.migrations import head_revision, run_migrations
+from tests import requirements as requires
+from tests.migration.schema import schema_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def alembic(url: str, *arguments: str, fails: bool = False) -> str:
+    finished = subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "AGENT_SYSTEM_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.returncode != 0) == fails, finished.stderr
+    return finished.stdout + finished.stderr
+
+
+@pytest.mark.timeout(120)
+async def test_upgrade_check_downgrade_and_upgrade_again(database_url: str) -> None:
+    alembic(database_url, "upgrade", "head")
+    schema = await schema_of(database_url)
+    assert "No new upgrade operations" in alembic(database_url, "check")
+    alembic(database_url, "downgrade", "base")
+    assert await schema_of(database_url) == []
+    alembic(database_url, "upgrade", "head")
+    assert await schema_of(database_url) == schema
+    alembic(database_url, "downgrade", "-1")
+    assert f"{int(head_revision()) - 1:04}" in alembic(database_url, "current")
+    assert "not up to date" in alembic(database_url, "check", fails=True)
+
+
+@requires.database_file
+async def test_command_and_function_make_the_same_schema(tmp_path: Path) -> None:
+    alembic(str(tmp_path / "command.db"), "upgrade", "head")
+    await run_migrations(tmp_path / "function.db")
+    assert await schema_of(str(tmp_path / "command.db")) == await schema_of(str(tmp_path / "function.db"))
+
+
+@requires.database_file
+def test_refusal_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("this is no database, and it is long enough to be one " * 40)
+    output = alembic(str(tmp_path / "text.db"), "upgrade", "head", fails=True)
+    assert "FAILED" in output
+    assert "Traceback" not in output
+
+
+def test_statements_can_be_printed_for_an_administrator() -> None:
+    printed = alembic("postgresql://nowhere/nothing", "upgrade", "head", "--sql")
+    assert "CREATE TABLE token_usage" in printed
+    assert printed.rstrip().endswith("COMMIT;") or "COMMIT;" in printed

@@ -1,0 +1,69 @@
+"""A table that alembic rebuilds on SQLite keeps its rows, its children and its triggers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from agent_system.database.migrations import run_migrations
+from tests import requirements as requires
+from tests.migration.rows import insert_rows, read_rows
+from tests.migration.schema import connected
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from tests.migration.conftest import Revisions
+
+REBUILD = """
+with op.batch_alter_table("agents", recreate="always") as batch:
+    batch.alter_column("description", existing_type=sa.Text(), comment="rebuilt")
+"""
+TRIGGERS = [
+    "CREATE TRIGGER of_the_table AFTER UPDATE ON agents BEGIN UPDATE tools SET description = 'fired'; END",
+    "CREATE TRIGGER of_another_table AFTER UPDATE ON users BEGIN UPDATE agents SET description = 'fired'; END",
+    "CREATE VIEW of_agents AS SELECT id, name FROM agents",
+]
+
+
+@requires.batch_migrations
+async def test_rebuilt_table_keeps_children_triggers_and_views(
+    migrated_sqlite_url: str, own_revisions: Revisions
+) -> None:
+    url = migrated_sqlite_url
+    async with connected(url) as connection:
+        await connection.run_sync(insert_rows)
+        for trigger in TRIGGERS:
+            await connection.execute(text(trigger))
+        before = await connection.run_sync(read_rows)
+        objects = await _triggers_and_views(connection)
+    own_revisions.add(REBUILD)
+
+    await run_migrations(url)
+
+    async with connected(url) as connection:
+        assert await connection.run_sync(read_rows) == before
+        assert await _triggers_and_views(connection) == objects
+        await connection.execute(text("UPDATE users SET first_name = 'Ada'"))
+        assert (await connection.execute(text("SELECT description FROM agents"))).scalar() == "fired"
+        assert (await connection.execute(text("SELECT description FROM tools"))).scalar() == "fired"
+        await connection.execute(text("DELETE FROM agents"))
+        assert (await connection.execute(text("SELECT count(*) FROM agent_tools"))).scalar() == 0
+
+
+@requires.batch_migrations
+async def test_trigger_that_a_revision_drops_stays_dropped(migrated_sqlite_url: str, own_revisions: Revisions) -> None:
+    async with connected(migrated_sqlite_url) as connection:
+        await connection.execute(text(TRIGGERS[0]))
+    own_revisions.add("op.execute('DROP TRIGGER of_the_table')\n" + REBUILD)
+    await run_migrations(migrated_sqlite_url)
+    async with connected(migrated_sqlite_url) as connection:
+        assert await _triggers_and_views(connection) == []
+
+
+async def _triggers_and_views(connection: AsyncConnection) -> list[tuple[str, str]]:
+    found = await connection.execute(
+        text("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name")
+    )
+    return [(name, sql) for name, sql in found]
