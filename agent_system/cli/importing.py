@@ -55,20 +55,26 @@ def trajectory(
 async def _import_files(options: Options, files: Sequence[Path]) -> tuple[list[ImportedRun], list[ImportFileError]]:
     runs: list[ImportedRun] = []
     failures: list[ImportFileError] = []
+    progress = _progress()
     async with facade(options) as em:
-        with _progress() as progress:
+        try:
             for path in files:
                 try:
                     runs.append(await _import_file(em, path, progress))
                 except ImportFileError as error:
                     failures.append(error)
+        finally:
+            if progress.live.is_started:
+                progress.stop()
     return runs, failures
 
 
 async def _import_file(em: EntityManager, path: Path, progress: Progress) -> ImportedRun:
-    bar = progress.add_task(one_line(path.name, 40), total=None)
+    bar = progress.add_task(one_line(path.name, 40), total=1)
 
     def advance(done: int, total: int) -> None:
+        # Begun with the first row: a file that is refused has no bar, only its line.
+        progress.start()
         progress.update(bar, completed=done, total=total)
 
     try:
@@ -77,7 +83,7 @@ async def _import_file(em: EntityManager, path: Path, progress: Progress) -> Imp
         progress.remove_task(bar)
         raise
     if not run.is_new:
-        progress.update(bar, completed=1, total=1)
+        advance(1, 1)
     return run
 
 
