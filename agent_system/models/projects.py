@@ -50,7 +50,8 @@ class Workspace(TableModel, table=True):
     path: str | None = text_field("Folder of the workspace; null when it has none.", None)
     is_default: bool = flag_field("Whether this is the owner's default workspace; at most one is.", default=False)
     current_project_id: UUID | None = uuid_field(
-        "The project opened last; no foreign key (projects refer to workspaces), so it may name a deleted project.",
+        "The project opened last; no foreign key (projects refer to workspaces), so it may name a deleted project. "
+        "Null: none yet.",
         None,
     )
     config: JsonObject = json_object_field("Settings of the workspace.")

@@ -39,7 +39,9 @@ class User(TableModel, table=True):
     )
     username: str = text_field("The name that the user logs in with, as it was typed.")
     email_key: str | None = text_field(
-        "The e-mail address as it is compared (casefolded), unique; kept with `email`.", None, unique=True
+        "The e-mail address as it is compared (casefolded), unique; kept with `email`, null as it is.",
+        None,
+        unique=True,
     )
     email: str | None = text_field("E-mail address; null when none is known.", None)
     password_hash: str | None = text_field(
