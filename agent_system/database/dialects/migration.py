@@ -22,7 +22,7 @@ from sqlalchemy import event, inspect, text
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import DropTable
 
-from agent_system.database.driver import is_busy, sqlite
+from agent_system.database.driver import sqlite
 from agent_system.database.engine import WRITE_TURN, create_engine
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import translated
@@ -93,9 +93,8 @@ class SqliteGuard:
             try:
                 with translated():
                     return await asyncio.to_thread(_peek_sqlite, Path(str(url.database)))
-            except Exception as exc:
-                busy = exc.__cause__ is not None and is_busy(exc.__cause__)
-                if not busy or time.monotonic() >= deadline:
+            except DatabaseBusyError:
+                if time.monotonic() >= deadline:
                     raise
             await asyncio.sleep(PEEK_PAUSE_SECONDS)
 
