@@ -27,6 +27,7 @@ from agent_system.database.engine import WRITE_TURN, create_engine
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import translated
 from agent_system.database.turns import Turn
+from agent_system.errors import DatabaseBusyError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
