@@ -69,6 +69,8 @@ def commit_group(executor: SqliteExecutor, works: Sequence[Work[Any]]) -> list[O
     isolate = False
     while alive:
         _begin(raw)
+        if executor.journal is not None:
+            executor.journal.began()
         try:
             _run_all(executor, works, alive, outcomes, isolate=isolate)
         except _TransactionGoneError as gone:
@@ -145,6 +147,8 @@ def _commit(
     raw = executor.raw
     try:
         raw.commit()
+        if executor.journal is not None:
+            executor.journal.committed()
     except sqlite.Error as exc:
         error = _commit_error(raw, exc)
         if len(alive) == 1 or isinstance(error, OutcomeUnknownError):

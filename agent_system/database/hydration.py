@@ -1,8 +1,8 @@
 """Driver rows become detached instances of the table classes, as `AsyncSession` would leave them.
 
-`SQLModel(...)` on a table class costs 36 µs and a session's load more. Here a row of 38 columns takes 6 µs: one function
-per table, generated from its columns as `dataclasses` generates `__init__`, unpacks, decodes and names the values; the
-instance comes from SQLAlchemy's class manager, so that its state and its load events are the real ones.
+`SQLModel(...)` on a table class costs 36 µs and a session's load more. Here a row of 38 columns takes 6 µs: one
+function per table, generated from its columns as `dataclasses` generates `__init__`, unpacks, decodes and names the
+values; the instance comes from SQLAlchemy's class manager, so that its state and its load events are the real ones.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ knows nothing of any table: it reads columns, types and keys off the mapped clas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import Integer, bindparam, delete, insert, literal_column, select, update
@@ -34,6 +34,14 @@ class Plan:
     processors: tuple[Callable[[Any], Any] | None, ...]
     constants: Mapping[str, Any]
     """Values that are part of the statement itself, by the name of their parameter."""
+    writes: str | None = None
+    """The table whose rows it changes; None when it only reads."""
+    deletes: bool = False
+    """Whether it removes rows, so that foreign keys act."""
+    key_position: int | None = None
+    """Which parameter is the primary key of the only row that it changes or looks up; None: not one row by its key."""
+    hot: str | None = None
+    """The table of the hot cache that it looks a row up in; None when it is not for the cache."""
 
     def encode(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Order and encode named values for the driver."""
@@ -45,21 +53,26 @@ class Plan:
         )
 
 
-def compile_plan(statement: ClauseElement, dialect: Dialect) -> Plan:
-    """Compile a statement whose changing values are named `bindparam`s; literal values become part of the plan."""
+def compile_plan(statement: ClauseElement, dialect: Dialect, **facts: Any) -> Plan:
+    """Compile a statement whose changing values are named `bindparam`s; literal values become part of the plan.
+
+    Args:
+        facts: What the plan's other fields say about the statement.
+    """
     compiled: Any = statement.compile(dialect=dialect)
     names = tuple(compiled.positiontup or ())
     processors = tuple(compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
     constants = {name: compiled.binds[name].value for name in names if compiled.binds[name].value is not None}
-    return Plan(sql=str(compiled), parameters=names, processors=processors, constants=constants)
+    return Plan(sql=str(compiled), parameters=names, processors=processors, constants=constants, **facts)
 
 
 class TablePlans(Generic[Row]):
     """The plans of the common verbs for one mapped class on one dialect, each compiled when first needed."""
 
-    def __init__(self, entity: type[Row], dialect: Dialect) -> None:
+    def __init__(self, entity: type[Row], dialect: Dialect, *, is_hot: bool = False) -> None:
         self.entity = entity
         self.dialect = dialect
+        self.is_hot = is_hot
         self.mapper: Any = class_mapper(entity)
         self.table: Any = self.mapper.local_table
         self.hydrate = Hydrator(entity, dialect)
@@ -70,10 +83,15 @@ class TablePlans(Generic[Row]):
         self.computed = frozenset(key for key, column in self.columns.items() if column.computed is not None)
         self._plans: dict[Any, Plan] = {}
 
-    def _plan(self, key: Any, build: Callable[[], ClauseElement]) -> Plan:
+    def _plan(
+        self, key: Any, build: Callable[[], ClauseElement], *, writes: bool = False, one_row: bool = False, **facts: Any
+    ) -> Plan:
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = compile_plan(build(), self.dialect)
+            plan = compile_plan(build(), self.dialect, writes=self.table.name if writes else None, **facts)
+            if one_row and len(self.primary_key) == 1:
+                plan = replace(plan, key_position=plan.parameters.index(self.primary_key[0]))
+            self._plans[key] = plan
         return plan
 
     def _bind(self, key: str, prefix: str = "") -> Any:
@@ -88,7 +106,8 @@ class TablePlans(Generic[Row]):
 
     def get(self) -> Plan:
         """Select one row by its primary key."""
-        return self._plan("get", lambda: select(*self.table.columns).where(self._is_key()))
+        hot = self.table.name if self.is_hot and len(self.primary_key) == 1 else None
+        return self._plan("get", lambda: select(*self.table.columns).where(self._is_key()), one_row=True, hot=hot)
 
     def last(self, key: str) -> Plan:
         """Select the newest rows (by primary key, newest first) that have a value: parameters `<key>` and `limit`."""
@@ -109,7 +128,7 @@ class TablePlans(Generic[Row]):
                 return statement.inline()
             return statement.returning(*(self.columns[key] for key in returning))
 
-        return self._plan(("insert", tuple(keys), tuple(returning)), build)
+        return self._plan(("insert", tuple(keys), tuple(returning)), build, writes=True)
 
     def insert_counted(self, keys: Sequence[str]) -> Plan:
         """Insert these attributes into a table whose key the database counts; for `Executor.insert`."""
@@ -139,8 +158,10 @@ class TablePlans(Generic[Row]):
                 statement = statement.where(self.columns["version"] == self._bind("version"))
             return statement.values(values).returning(*self.table.columns)
 
-        return self._plan(("update", tuple(keys), raises_version, expects_version), build)
+        return self._plan(("update", tuple(keys), raises_version, expects_version), build, writes=True, one_row=True)
 
     def delete(self) -> Plan:
         """Delete the row with this primary key."""
-        return self._plan("delete", lambda: delete(self.table).where(self._is_key()))
+        return self._plan(
+            "delete", lambda: delete(self.table).where(self._is_key()), writes=True, one_row=True, deletes=True
+        )

@@ -57,6 +57,8 @@ class Manager(Generic[Row]):
 
     entity: type[Row]
     """The table class."""
+    hot: ClassVar[bool] = False
+    """Whether lookups by id go through the hot cache: for tables that are read far more often than written."""
     audited: ClassVar[str | None] = None
     """The entity type under which changes are written to the audit trail; None when they are not."""
     kept: ClassVar[frozenset[str]] = frozenset()
@@ -72,7 +74,7 @@ class Manager(Generic[Row]):
     def store(self) -> RowStore[Row]:
         """What units of work are made of; needs a connected database, because statements differ by engine."""
         dialect, clock = self._db.dialect, self._clock
-        return RowStore(self.entity, dialect, clock, self.audited, kept=self.kept, fixed=self.fixed)
+        return RowStore(self.entity, dialect, clock, self.audited, hot=self.hot, kept=self.kept, fixed=self.fixed)
 
     @property
     def plans(self) -> TablePlans[Row]:
@@ -180,12 +182,7 @@ class Manager(Generic[Row]):
                 return self.store.change(executor, key, changes, check=self.check_change)
             return self.store.get(executor, key) or values
 
-        try:
-            row = await self.run(work, values)
-        except DuplicateKeyError:
-            # On PostgreSQL another connection may have written the row between our look and our insert.
-            row = await self.run(work, values)
-        return self.plans.hydrate.build(row)
+        return self.plans.hydrate.build(await self.run_racing(work, values))
 
     async def delete(self, id: Any) -> bool:  # noqa: A002
         """Delete one row with what depends on it; False when there is none.
@@ -340,6 +337,13 @@ class Manager(Generic[Row]):
         except IntegrityError as exc:
             many = [values] if isinstance(values, Mapping) else values
             raise await explained(self._db, self.plans, many, exc) from exc
+
+    async def run_racing(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
+        """Run a unit of work that looks for a row before it inserts one, again if another connection was faster."""
+        try:
+            return await self.run(work, values)
+        except DuplicateKeyError:
+            return await self.run(work, values)
 
     def _keys(self, many: Sequence[Mapping[str, Any]]) -> builtins.list[str]:
         return [str(values.get(self.plans.primary_key[0])) for values in many]

@@ -49,12 +49,13 @@ class RowStore(Generic[Row]):
         clock: Callable[[], datetime],
         audited: str | None = None,
         *,
+        hot: bool = False,
         kept: frozenset[str] = frozenset(),
         fixed: frozenset[str] = frozenset(),
     ) -> None:
         self.entity = entity
         self.name = entity.__name__
-        self.plans = TablePlans(entity, dialect)
+        self.plans = TablePlans(entity, dialect, is_hot=hot)
         self.validator = RowValidator(self.plans, kept=kept, fixed=fixed)
         self.keys = RowKeys(self.plans, self.validator)
         self.cascade = Cascade(self.plans.table, dialect, clock)

@@ -36,6 +36,10 @@ class EngineHealth:
     """Bytes of the database, with its write-ahead log."""
     wal_file_size: int
     """Bytes of the write-ahead log; 0 on PostgreSQL, where it belongs to the server."""
+    hot_cache_hits: int
+    """Lookups that the hot cache answered since connect()."""
+    hot_cache_misses: int
+    """Lookups of hot tables that it did not answer."""
     engine: str
     """`sqlite` or `postgresql`."""
     library_version: str

@@ -129,6 +129,8 @@ class PostgresBackend:
                 durability = await connection.scalar(text("SHOW synchronous_commit"))
         return EngineHealth(
             hot_cache_size=0,
+            hot_cache_hits=0,
+            hot_cache_misses=0,
             cold_storage_connected=True,
             write_queue_depth=0,
             last_sync_time=self._last_commit,

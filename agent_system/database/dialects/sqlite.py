@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent_system.clock import utc_now
+from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
@@ -28,6 +29,7 @@ from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import InlineReader
 from agent_system.database.translate import translate
 from agent_system.database.turns import Turn
+from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
 from agent_system.errors import DatabaseUnavailableError, TransactionError
 
@@ -86,6 +88,7 @@ class SqliteBackend:
         self._last_commit: datetime | None = None
         self._connections: list[AsyncConnection] = []
         self._inline: InlineReader | None = None
+        self._cache: HotCache | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -95,11 +98,14 @@ class SqliteBackend:
     async def open(self) -> None:
         """Check the writer and the reader out of the pool for good."""
         self._writer_connection, self._writer_lane = await self._check_out()
-        self._writer_executor = SqliteExecutor(self._writer_lane.raw)
+        self._writer_executor = await self._writer_lane.run(SqliteExecutor, self._writer_lane.raw)
         _, self._reader_lane = await self._check_out()
-        self._reader_executor = SqliteExecutor(self._reader_lane.raw)
+        self._reader_executor = await self._reader_lane.run(SqliteExecutor, self._reader_lane.raw)
         if self._settings.inline_reads:
             self._inline = InlineReader(*sqlite_connection_arguments(self._url, self._settings))
+        if self._settings.hot_cache_size:
+            self._cache = await self._reader_lane.run(self._open_cache)
+            self._writer_executor.journal = None if self._cache is None else CommitJournal(self._cache)
         self._checkpointer = Checkpointer(
             self._path, self._turn, self._writer_lane, self._reader_lane, pages=self._settings.checkpoint_pages
         )
@@ -120,11 +126,19 @@ class SqliteBackend:
         # SQLAlchemy types it as a plain DBAPI connection; every engine of ours has the fused adapter's.
         return connection, cast("FusedConnection", fairy.dbapi_connection).lane
 
+    def _open_cache(self) -> HotCache | None:
+        index = WalIndex.of(self._path)
+        if index is None:
+            return None
+        return HotCache(index, TableEffects(self._reader_lane.raw), self._settings.hot_cache_size)
+
     async def close(self) -> None:
         """Finish accepted writes, give the long check-outs back and close the pool."""
         if hasattr(self, "_writer"):
             await self._writer.close()
             await self._checkpointer.close()
+        if self._cache is not None:
+            self._cache.close()
         if self._inline is not None:
             self._inline.close()
         while self._connections:
@@ -141,7 +155,21 @@ class SqliteBackend:
             raise translate(exc) from exc
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
-        """Run one compiled lookup, on the loop's own thread where that is safe, else on the reader's."""
+        """Run one compiled lookup: from the cache, on the loop's own thread where that is safe, or on the reader's."""
+        cache = self._cache
+        if cache is None or plan.hot is None:
+            return await self._look_up(plan, parameters)
+        key = (plan.hot, parameters[0])
+        row = cache.get(key)
+        if row is not None:
+            return [row]
+        before = cache.header()
+        rows = await self._look_up(plan, parameters)
+        if rows and cache.header() == before:
+            cache.put(key, rows[0], before)
+        return rows
+
+    async def _look_up(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         try:
             if self._inline is not None:
                 rows = await self._inline.fetch(plan, parameters)
@@ -194,7 +222,9 @@ class SqliteBackend:
         wal_bytes = _size(f"{self._path}-wal")
         pool: Any = self.engine.pool
         return EngineHealth(
-            hot_cache_size=0,
+            hot_cache_size=0 if self._cache is None else len(self._cache),
+            hot_cache_hits=0 if self._cache is None else self._cache.hits,
+            hot_cache_misses=0 if self._cache is None else self._cache.misses,
             cold_storage_connected=True,
             write_queue_depth=self._writer.depth,
             last_sync_time=self._last_commit,
