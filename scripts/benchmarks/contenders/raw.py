@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scripts.benchmarks.contenders.contender import Options
     from scripts.benchmarks.rows import Row
 
-__all__ = ["BatchFloor", "RawFloor"]
+__all__ = ["BatchFloor", "RawFloor", "now_text"]
 
 INSERT_MESSAGE = insert_statement("messages", MESSAGE_COLUMNS)
 INSERT_AGENT = insert_statement("agents", AGENT_COLUMNS)
@@ -76,7 +76,7 @@ class RawFloor:
 
     async def create_message(self, row: Row) -> None:
         """Insert; the driver commits by itself."""
-        self._connection.execute(INSERT_MESSAGE, message_values(row, _now()))
+        self._connection.execute(INSERT_MESSAGE, message_values(row, now_text()))
 
     async def create_agent(self, row: Row) -> None:
         """Insert the agent and its event."""
@@ -85,7 +85,7 @@ class RawFloor:
 
     async def create_messages(self, rows: Sequence[Row]) -> None:
         """Insert with executemany."""
-        now = _now()
+        now = now_text()
         with self._transaction():
             self._connection.executemany(INSERT_MESSAGE, (message_values(row, now) for row in rows))
 
@@ -122,7 +122,7 @@ class RawFloor:
         return _Transaction(self._connection)
 
     def _create_agent(self, row: Row) -> None:
-        now, id_ = _now(), str(uuid7())
+        now, id_ = now_text(), str(uuid7())
         values = agent_values(row, id_, now)
         self._connection.execute(INSERT_AGENT, values)
         after = {**AGENT_DEFAULTS, **row, "id": id_, "name_key": values[2], "created_at": now, "updated_at": now}
@@ -130,7 +130,7 @@ class RawFloor:
         self._connection.execute(INSERT_EVENT, event)
 
     def _update_agent(self, agent_id: UUID, changes: Row) -> None:
-        now, id_ = _now(), str(agent_id)
+        now, id_ = now_text(), str(agent_id)
         before = self._connection.execute(GET_AGENT, (id_,)).fetchone()
         parameters = (changes["description"], changes["status"], now, id_)
         after = self._connection.execute(UPDATE_AGENT, parameters).fetchone()
@@ -141,7 +141,7 @@ class RawFloor:
         self._connection.execute(INSERT_EVENT, event)
 
     def _append(self, conversation_id: UUID, row: Row) -> None:
-        now, id_ = _now(), str(conversation_id)
+        now, id_ = now_text(), str(conversation_id)
         cursor = self._connection.execute(INSERT_MESSAGE, message_values(row, now, id_))
         self._connection.execute(COUNT_MESSAGE, (cursor.lastrowid, now, now, id_))
 
@@ -153,7 +153,7 @@ class BatchFloor(RawFloor):
         """Do all of them between one BEGIN and one COMMIT."""
         with self._transaction():
             if operation == "create_message":
-                now = _now()
+                now = now_text()
                 self._connection.executemany(INSERT_MESSAGE, (message_values(row, now) for row in arguments))
             elif operation == "create_agent":
                 for row in arguments:
@@ -178,5 +178,6 @@ class _Transaction:
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
-def _now() -> str:
+def now_text() -> str:
+    """The time as the columns hold it."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -27,8 +27,19 @@ class Entry:
 CONTENDERS: dict[str, Entry] = {
     "raw": Entry(module="raw", factory="RawFloor", label="raw sqlite3", colour="#888888"),
     "batch": Entry(module="raw", factory="BatchFloor", label="raw, one transaction", colour="#bbbbbb"),
+    "aiosqlite": Entry(module="aiosqlite", factory="RawAiosqlite", label="raw aiosqlite", colour="#8fb3d9"),
     "async_session": Entry(
         module="async_session", factory="AsyncSessionContender", label="SQLModel AsyncSession", colour="#4477aa"
+    ),
+    "advanced_alchemy": Entry(
+        module="advanced_alchemy",
+        factory="AdvancedAlchemy",
+        label="advanced-alchemy",
+        colour="#aa6688",
+        requires="advanced_alchemy",
+    ),
+    "tortoise": Entry(
+        module="tortoise", factory="TortoiseContender", label="tortoise-orm", colour="#ccaa44", requires="tortoise"
     ),
     "ours": Entry(module="ours", factory="AgentSystem", label="agent_system", colour="#228833"),
 }
