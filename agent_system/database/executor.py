@@ -113,28 +113,41 @@ class SqliteExecutor:
 class PostgresExecutor:
     """Runs inside SQLAlchemy's greenlet bridge on one PostgreSQL connection."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "failure")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.failure: BaseException | None = None
+        """The error of a statement, also when the work has caught it: PostgreSQL will commit nothing after it."""
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement."""
-        return self._connection.execute(statement, parameters)
+        try:
+            return self._connection.execute(statement, parameters)
+        except BaseException as exc:
+            self.failure = exc
+            raise
 
     def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run a compiled statement and return its rows."""
-        return list(self._connection.exec_driver_sql(plan.sql, tuple(parameters)).fetchall())
+        return list(self._run(plan, tuple(parameters)).fetchall())
 
     def insert(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Insert one row and return its counted key."""
-        return int(self._connection.exec_driver_sql(plan.sql, tuple(parameters)).scalar_one())
+        return int(self._run(plan, tuple(parameters)).scalar_one())
 
     def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Run a compiled statement and return how many rows it changed."""
-        return self._connection.exec_driver_sql(plan.sql, tuple(parameters)).rowcount
+        return self._run(plan, tuple(parameters)).rowcount
 
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
         """Run a compiled statement once for each tuple of parameters."""
         if rows:
-            self._connection.exec_driver_sql(plan.sql, [tuple(row) for row in rows])
+            self._run(plan, [tuple(row) for row in rows])
+
+    def _run(self, plan: Plan, parameters: Any) -> CursorResult[Any]:
+        try:
+            return self._connection.exec_driver_sql(plan.sql, parameters)
+        except BaseException as exc:
+            self.failure = exc
+            raise

@@ -15,6 +15,7 @@ from agent_system.database.engine import create_engine
 from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import is_serialization_failure, translated
+from agent_system.errors import TransactionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,9 @@ T = TypeVar("T")
 # How often a unit of work is repeated after a deadlock or a serialisation failure, with full jitter in between.
 RETRIES = 8
 RETRY_FIRST_SECONDS = 0.005
+
+# Its COMMIT would say nothing and do a ROLLBACK.
+GIVEN_UP = "PostgreSQL gave this transaction up when one of its statements failed; nothing of it was written"
 
 
 class PostgresBackend:
@@ -87,7 +91,7 @@ class PostgresBackend:
         async with self.engine.connect() as connection:
             transaction = await connection.begin()
             try:
-                result = await connection.run_sync(_run, work)
+                result = await connection.run_sync(_run_whole, work)
             except BaseException:
                 await uncancelled(transaction.rollback())
                 raise
@@ -152,6 +156,7 @@ class PostgresTransaction:
     def __init__(self, backend: PostgresBackend, connection: AsyncConnection) -> None:
         self._backend = backend
         self._connection = connection
+        self._failure: BaseException | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -160,8 +165,16 @@ class PostgresTransaction:
 
     async def run(self, work: Work[T], *, isolate: bool) -> T:
         """Run a unit of work; isolated by a savepoint, because PostgreSQL gives a transaction up after any error."""
-        function = _run_isolated if isolate else _run
-        return await self._connection.run_sync(function, work)
+        if isolate:
+            return await self._connection.run_sync(_run_isolated, work)
+        return await self._connection.run_sync(self._run_bare, work)
+
+    def _run_bare(self, connection: Connection, work: Work[T]) -> T:
+        executor = PostgresExecutor(connection)
+        try:
+            return work(executor)
+        finally:
+            self._failure = self._failure or executor.failure
 
     async def connection(self) -> AsyncConnection:
         """SQLAlchemy's connection."""
@@ -179,9 +192,13 @@ class PostgresTransaction:
         """Take back what was done since the savepoint."""
         await self._connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
         await self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+        self._failure = None
 
     async def commit(self) -> None:
         """Commit; a cancellation waits until it is known what became of it."""
+        if self._failure is not None:
+            await self.rollback()
+            raise TransactionError(GIVEN_UP) from self._failure
         await uncancelled(self._end(self._connection.commit))
         self._backend.note_commit()
 
@@ -198,6 +215,14 @@ class PostgresTransaction:
 
 def _run(connection: Connection, work: Work[T]) -> T:
     return work(PostgresExecutor(connection))
+
+
+def _run_whole(connection: Connection, work: Work[T]) -> T:
+    executor = PostgresExecutor(connection)
+    result = work(executor)
+    if executor.failure is not None:
+        raise TransactionError(GIVEN_UP) from executor.failure
+    return result
 
 
 def _run_isolated(connection: Connection, work: Work[T]) -> T:
