@@ -16,6 +16,8 @@ from agent_system.database.driver import library_verdict, sqlite
 from agent_system.errors import DatabaseBusyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_system.database.lanes import Lane
     from agent_system.database.turns import Turn
 
@@ -29,11 +31,11 @@ PAGE_BYTES = 4096
 class Checkpointer:
     """Runs a checkpoint in the background when the log has grown beyond its limit."""
 
-    def __init__(self, path: str, turn: Turn, writer: Lane, other: Lane, *, pages: int) -> None:
+    def __init__(self, path: str, turn: Turn, lanes: Callable[[], tuple[Lane, Lane]], *, pages: int) -> None:
         self._wal_path = f"{path}-wal"
         self._turn = turn
-        self._writer = writer
-        self._other = other
+        # The writer's and another one; asked for each time, because a broken one is replaced.
+        self._lanes = lanes
         # A reset log is cut back to `journal_size_limit` (the same number of pages), so a file of twice that size means
         # that as many pages have been written since the last reset.
         self._first_try_bytes = 2 * pages * PAGE_BYTES
@@ -78,11 +80,12 @@ class Checkpointer:
         Returns:
             Pages in the log, and pages of it that are in the database file now.
         """
-        await self._turn.begin(self._writer)
+        writer, other = self._lanes()
+        await self._turn.begin(writer)
         try:
-            rows = await self._other.run(_checkpoint, self._other)
+            rows = await other.run(_checkpoint, other)
         finally:
-            await self._writer.run(self._writer.raw.rollback)
+            await writer.run(writer.raw.rollback)
             self._turn.release()
         return rows
 

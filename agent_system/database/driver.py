@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     import sqlite3
     from types import ModuleType
 
-__all__ = ["ConnectionOptions", "LibraryVerdict", "is_busy", "library_verdict", "open_connection", "sqlite"]
+__all__ = [
+    "ConnectionOptions",
+    "LibraryVerdict",
+    "is_broken",
+    "is_busy",
+    "library_verdict",
+    "open_connection",
+    "sqlite",
+]
 
 DRIVER_VARIABLE = "AGENT_SYSTEM_SQLITE_DRIVER"
 
@@ -114,6 +122,14 @@ def is_busy(error: BaseException) -> bool:
     """Tell whether a driver error means that somebody else holds a lock."""
     name = getattr(error, "sqlite_errorname", None) or ""
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def is_broken(error: BaseException) -> bool:
+    """Tell whether an error means that the connection is of no more use: closed under us, or an I/O error."""
+    if isinstance(error, (sqlite.ProgrammingError, ValueError)):
+        # The driver's and aiosqlite's words for a connection that somebody has closed; there is no code for it.
+        return any(words in str(error) for words in ("closed database", "no active connection", "Connection closed"))
+    return (getattr(error, "sqlite_errorname", None) or "").startswith("SQLITE_IOERR")
 
 
 def open_connection(database: str, options: ConnectionOptions) -> sqlite3.Connection:

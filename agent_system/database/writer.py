@@ -17,7 +17,7 @@ from agent_system.database.turns import Backoff
 from agent_system.errors import DatabaseBusyError, NotConnectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from agent_system.database.executor import SqliteExecutor, Work
     from agent_system.database.lanes import Lane
@@ -55,9 +55,11 @@ class Writer:
         queue_limit: int,
         lock_timeout_seconds: float,
         after_commit: Callable[[], None],
+        reopen: Callable[[], Awaitable[tuple[Lane, SqliteExecutor]]],
     ) -> None:
         self._lane = lane
         self._executor = executor
+        self._reopen = reopen
         self._turn = turn
         self._group_size = group_size
         self._queue_limit = queue_limit
@@ -132,9 +134,26 @@ class Writer:
             self._task = asyncio.get_running_loop().create_task(self._try_until_free(group))
             return
         if error is not None:
-            self._fail(group, error)
-        else:
-            self._resolve(group, answer.result())
+            self._task = asyncio.get_running_loop().create_task(self._try_on_new_connection(group))
+            return
+        self._resolve(group, answer.result())
+        self._finish()
+
+    async def reopen(self) -> None:
+        """Go on with another connection."""
+        self._lane, self._executor = await self._reopen()
+
+    async def _try_on_new_connection(self, group: list[_Waiting]) -> None:
+        """The connection failed before the group's COMMIT, so nothing of it is written and it may run once more."""
+        try:
+            await self.reopen()
+            works = [waiting.work for waiting in group]
+            self._resolve(group, await self._lane.run(commit_group, self._executor, works))
+        except GroupBusyError:
+            await self._try_until_free(group)
+            return
+        except BaseException as exc:  # noqa: BLE001 (the writer goes on; whoever waits is told)
+            self._fail(group, exc)
         self._finish()
 
     async def _try_until_free(self, group: list[_Waiting]) -> None:

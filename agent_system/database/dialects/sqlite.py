@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent_system.clock import utc_now
@@ -17,7 +21,7 @@ from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
-from agent_system.database.driver import library_verdict, sqlite
+from agent_system.database.driver import is_broken, library_verdict, sqlite
 from agent_system.database.engine import (
     MEMORY,
     TRANSACTION_MODE,
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from agent_system.database.adapter import FusedConnection
-    from agent_system.database.executor import Work
+    from agent_system.database.executor import Executor, Work
     from agent_system.database.lanes import Lane
     from agent_system.database.plans import Plan
     from agent_system.settings import DatabaseSettings
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
 __all__ = ["SqliteBackend", "prepare_sqlite_url"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 def prepare_sqlite_url(url: URL) -> tuple[URL, Path | None]:
@@ -75,6 +81,15 @@ def prepare_sqlite_url(url: URL) -> tuple[URL, Path | None]:
     return url, None
 
 
+@dataclass(frozen=True, slots=True)
+class _Post:
+    """A connection that is checked out for good, its thread, and what runs statements on it."""
+
+    connection: AsyncConnection
+    lane: Lane
+    executor: SqliteExecutor
+
+
 class SqliteBackend:
     """One open SQLite file."""
 
@@ -97,40 +112,60 @@ class SqliteBackend:
 
     async def open(self) -> None:
         """Check the writer and the reader out of the pool for good."""
-        self._writer_connection, self._writer_lane = await self._check_out()
-        self._writer_executor = await self._writer_lane.run(SqliteExecutor, self._writer_lane.raw)
-        _, self._reader_lane = await self._check_out()
-        self._reader_executor = await self._reader_lane.run(SqliteExecutor, self._reader_lane.raw)
+        self._writing = await self._check_out()
+        self._reading = await self._check_out()
         if self._settings.inline_reads:
             self._inline = InlineReader(*sqlite_connection_arguments(self._url, self._settings))
         if self._settings.hot_cache_size:
-            self._cache = await self._reader_lane.run(self._open_cache)
-            self._writer_executor.journal = None if self._cache is None else CommitJournal(self._cache)
+            self._cache = await self._reading.lane.run(self._open_cache)
+            self._keep_journal()
         self._checkpointer = Checkpointer(
-            self._path, self._turn, self._writer_lane, self._reader_lane, pages=self._settings.checkpoint_pages
+            self._path,
+            self._turn,
+            lambda: (self._writing.lane, self._reading.lane),
+            pages=self._settings.checkpoint_pages,
         )
         self._writer = Writer(
-            self._writer_lane,
-            self._writer_executor,
+            self._writing.lane,
+            self._writing.executor,
             self._turn,
             group_size=self._settings.write_group_size,
             queue_limit=self._settings.write_queue_limit,
             lock_timeout_seconds=self._settings.lock_timeout_seconds,
             after_commit=self._after_commit,
+            reopen=self._reopen_writer,
         )
 
-    async def _check_out(self) -> tuple[AsyncConnection, Lane]:
+    async def _check_out(self) -> _Post:
         connection = await self.engine.connect()
         self._connections.append(connection)
         fairy = await connection.get_raw_connection()
         # SQLAlchemy types it as a plain DBAPI connection; every engine of ours has the fused adapter's.
-        return connection, cast("FusedConnection", fairy.dbapi_connection).lane
+        lane = cast("FusedConnection", fairy.dbapi_connection).lane
+        return _Post(connection, lane, await lane.run(SqliteExecutor, lane.raw))
+
+    async def _replace(self, post: _Post) -> _Post:
+        """Check another connection out for one that is broken."""
+        logger.warning("a connection to %s is broken and is replaced", self._path)
+        self._connections.remove(post.connection)
+        with suppress(SQLAlchemyError, sqlite.Error, ValueError):
+            await post.connection.invalidate()
+            await post.connection.close()
+        return await self._check_out()
+
+    async def _reopen_writer(self) -> tuple[Lane, SqliteExecutor]:
+        self._writing = await self._replace(self._writing)
+        self._keep_journal()
+        return self._writing.lane, self._writing.executor
+
+    def _keep_journal(self) -> None:
+        self._writing.executor.journal = None if self._cache is None else CommitJournal(self._cache)
 
     def _open_cache(self) -> HotCache | None:
         index = WalIndex.of(self._path)
         if index is None:
             return None
-        return HotCache(index, TableEffects(self._reader_lane.raw), self._settings.hot_cache_size)
+        return HotCache(index, TableEffects(self._reading.lane.raw), self._settings.hot_cache_size)
 
     async def close(self) -> None:
         """Finish accepted writes, give the long check-outs back and close the pool."""
@@ -150,9 +185,20 @@ class SqliteBackend:
     async def read(self, work: Work[T]) -> T:
         """Run a reading unit of work on the reader's thread."""
         try:
-            return await self._reader_lane.run(work, self._reader_executor)
+            return await self._read(work)
         except (sqlite.Error, SQLAlchemyError, OverflowError) as exc:
             raise translate(exc) from exc
+
+    async def _read(self, work: Work[T]) -> T:
+        post = self._reading
+        try:
+            return await post.lane.run_interruptible(work, post.executor)
+        except (sqlite.Error, ValueError) as exc:
+            if not is_broken(exc):
+                raise
+        if post is self._reading:
+            self._reading = await self._replace(post)
+        return await self._reading.lane.run_interruptible(work, self._reading.executor)
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled lookup: from the cache, on the loop's own thread where that is safe, or on the reader's."""
@@ -175,7 +221,7 @@ class SqliteBackend:
                 rows = await self._inline.fetch(plan, parameters)
                 if rows is not None:
                     return rows
-            return await self._reader_lane.run(self._reader_executor.fetch, plan, parameters)
+            return await self._read(lambda executor: executor.fetch(plan, parameters))
         except (sqlite.Error, OverflowError) as exc:
             raise translate(exc) from exc
 
@@ -185,10 +231,15 @@ class SqliteBackend:
 
     async def begin(self) -> SqliteTransaction:
         """Take the turn and begin a transaction on the writer."""
-        await self._turn.begin(self._writer_lane)
-        return SqliteTransaction(
-            self._writer_connection, self._writer_lane, self._writer_executor, self._end_transaction
-        )
+        try:
+            await self._turn.begin(self._writing.lane)
+        except (sqlite.Error, ValueError) as exc:
+            if not is_broken(exc):
+                raise
+            await self._writer.reopen()
+            await self._turn.begin(self._writing.lane)
+        post = self._writing
+        return SqliteTransaction(post.connection, post.lane, post.executor, self._end_transaction)
 
     def session_options(self, *, read_only: bool) -> dict[str, Any]:
         """A session that may write takes its turn when its transaction begins; a reading one needs none."""
@@ -216,7 +267,7 @@ class SqliteBackend:
     async def health(self) -> EngineHealth:
         """Measure how the engine is; only `os.stat` touches the files."""
         started = time.perf_counter()
-        await self._reader_lane.run(self._reader_executor.raw.execute, "SELECT 1")
+        await self.read(_ping)
         latency = (time.perf_counter() - started) * 1000
         verdict = library_verdict()
         wal_bytes = _size(f"{self._path}-wal")
@@ -238,6 +289,10 @@ class SqliteBackend:
             pool_checked_out=pool.checkedout(),
             durability=self._settings.durability.value,
         )
+
+
+def _ping(executor: Executor) -> None:
+    executor.execute(select(1)).all()
 
 
 def _size(path: str) -> int:
