@@ -83,7 +83,7 @@ class Manager(Generic[Row]):
 
     # Hooks for the managers of single tables.
 
-    def complete(self, values: dict[str, Any]) -> None:
+    def fill_in(self, values: dict[str, Any]) -> None:
         """Fill in what follows from the other values of a new row; called after validation."""
 
     def normalise(self, values: dict[str, Any]) -> None:
@@ -313,7 +313,7 @@ class Manager(Generic[Row]):
         """Validate the data of a new row and complete them."""
         values = self.store.validator.create_values(data)
         self.normalise(values)
-        self.complete(values)
+        self.fill_in(values)
         return values
 
     async def revise(self, id: Any, compute: Revision, *, event_type: str = "updated") -> Row:  # noqa: A002
