@@ -15,7 +15,7 @@ import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_dbapi
 from sqlalchemy.util import await_only
 
-from agent_system.database.driver import sqlite
+from agent_system.database.driver import is_broken, sqlite
 from agent_system.database.lanes import Lane, uncancelled
 
 if TYPE_CHECKING:
@@ -133,8 +133,13 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
         self._end(self.lane.raw.commit)
 
     def rollback(self) -> None:
-        """Roll back, and let the next writer have its turn."""
-        self._end(self.lane.raw.rollback)
+        """Roll back, and let the next writer have its turn; a connection that is closed has nothing left to undo."""
+        try:
+            self._end(self.lane.raw.rollback)
+        except (sqlite.ProgrammingError, ValueError) as exc:
+            if not is_broken(exc):
+                raise
+            self._give_back_turn()
 
     def close(self) -> None:
         """Close the connection and end its thread."""

@@ -125,7 +125,11 @@ def is_busy(error: BaseException) -> bool:
 
 
 def is_broken(error: BaseException) -> bool:
-    """Tell whether an error means that the connection is of no more use: closed under us, or an I/O error."""
+    """Tell whether an error, also in SQLAlchemy's wrapping, means that the connection is of no more use.
+
+    That is: somebody closed it under us, or it met an I/O error.
+    """
+    error = getattr(error, "orig", None) or error
     if isinstance(error, (sqlite.ProgrammingError, ValueError)):
         # The driver's and aiosqlite's words for a connection that somebody has closed; there is no code for it.
         return any(words in str(error) for words in ("closed database", "no active connection", "Connection closed"))

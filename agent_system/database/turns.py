@@ -96,8 +96,10 @@ class Turn:
         try:
             await self._begin_immediate(lane)
         except BaseException:
-            await uncancelled(lane.run(_rollback, lane))
-            self.release()
+            try:
+                await uncancelled(lane.run(_rollback, lane))
+            finally:
+                self.release()
             raise
 
     async def _begin_immediate(self, lane: Lane) -> None:

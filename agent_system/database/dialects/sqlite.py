@@ -193,7 +193,7 @@ class SqliteBackend:
         post = self._reading
         try:
             return await post.lane.run_interruptible(work, post.executor)
-        except (sqlite.Error, ValueError) as exc:
+        except (sqlite.Error, SQLAlchemyError, ValueError) as exc:
             if not is_broken(exc):
                 raise
         if post is self._reading:
