@@ -19,7 +19,7 @@ from agent_system.database.driver import is_broken, sqlite
 from agent_system.database.lanes import Lane, uncancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["FusedConnection", "FusedDBAPI", "WriteTurn"]
 
@@ -49,6 +49,21 @@ def _execute_many(lane: Lane, operation: str, parameters: Any) -> tuple[Any, deq
         return cursor.description, deque(), cursor.rowcount, cursor.lastrowid
     finally:
         cursor.close()
+
+
+def _begin(lane: Lane, mode: str, *, only_reads: bool) -> None:
+    if only_reads:
+        # It has no turn, so it must not become a writer by mistake.
+        lane.raw.execute("PRAGMA query_only = ON")
+    lane.raw.execute(f"BEGIN {mode}")
+
+
+def _end(lane: Lane, function: Callable[[], None], *, only_reads: bool) -> None:
+    try:
+        function()
+    finally:
+        if only_reads:
+            lane.raw.execute("PRAGMA query_only = OFF")
 
 
 class FusedCursor:
@@ -109,7 +124,7 @@ class FusedCursor:
 class FusedConnection(AsyncAdapt_aiosqlite_connection):
     """SQLAlchemy's view of one aiosqlite connection."""
 
-    __slots__ = ("_turn", "lane")
+    __slots__ = ("_only_reads", "_turn", "lane")
 
     _cursor_cls = FusedCursor  # type: ignore[assignment]  # the base wants its own cursor class; ours has its interface
 
@@ -117,13 +132,15 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
         super().__init__(dbapi, connection)  # type: ignore[arg-type]  # aiosqlite is what the base is written for
         self.lane = Lane(connection)
         self._turn: WriteTurn | None = None
+        self._only_reads = False
 
     def begin(self, mode: str, turn: WriteTurn | None) -> None:
-        """Begin a transaction unless one is open; with a turn, as a writer in its order."""
+        """Begin a transaction unless one is open; with a turn, as a writer in its order; DEFERRED, to read only."""
         if self.lane.raw.in_transaction:
             return
         if turn is None:
-            await_only(self.lane.run(self.lane.raw.execute, f"BEGIN {mode}"))
+            self._only_reads = mode == "DEFERRED"
+            await_only(self.lane.run(_begin, self.lane, mode, only_reads=self._only_reads))
             return
         await_only(turn.begin(self.lane))
         self._turn = turn
@@ -156,8 +173,9 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
             self._give_back_turn()
 
     def _end(self, function: Any) -> None:
+        only_reads, self._only_reads = self._only_reads, False
         try:
-            await_only(uncancelled(self.lane.run(function)))
+            await_only(uncancelled(self.lane.run(_end, self.lane, function, only_reads=only_reads)))
         finally:
             if not self.lane.raw.in_transaction:
                 self._give_back_turn()

@@ -110,8 +110,8 @@ class PostgresBackend:
         return PostgresTransaction(self, connection)
 
     def session_options(self, *, read_only: bool) -> dict[str, Any]:
-        """A reading session cannot write by mistake."""
-        return {"postgresql_readonly": True} if read_only else {}
+        """A reading session sees one snapshot and cannot write by mistake."""
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if read_only else {}
 
     def check_may_write(self) -> None:
         """Nothing to refuse: every write has a connection of its own."""
