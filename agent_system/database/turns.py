@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.database.driver import is_busy, sqlite
 from agent_system.database.lanes import uncancelled
-from agent_system.errors import DatabaseBusyError
+from agent_system.errors import DatabaseBusyError, TransactionError
 
 if TYPE_CHECKING:
     from agent_system.database.lanes import Lane
@@ -39,10 +39,14 @@ class Turn:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._holder: asyncio.Task[Any] | None = None
 
-    @property
-    def is_mine(self) -> bool:
-        """Whether the running task holds it."""
-        return self._holder is not None and self._holder is asyncio.current_task()
+    def check_not_mine(self) -> None:
+        """Raise TransactionError when the running task holds it: to wait would be to wait for itself."""
+        if self._holder is not None and self._holder is asyncio.current_task():
+            message = (
+                "this task has a session() with an open transaction, so it would wait for itself: commit the session "
+                "first, or open db.transaction() and use session() and the managers inside it"
+            )
+            raise TransactionError(message)
 
     def try_acquire(self) -> bool:
         """Take the turn if nobody has it; the holder is then no task but the caller's own callbacks."""
@@ -56,7 +60,9 @@ class Turn:
 
         Raises:
             DatabaseBusyError: It did not come within the lock timeout.
+            TransactionError: The running task has it already.
         """
+        self.check_not_mine()
         if not self.try_acquire():
             await self._wait()
         self._holder = asyncio.current_task()

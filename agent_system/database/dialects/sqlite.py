@@ -35,7 +35,7 @@ from agent_system.database.translate import translate
 from agent_system.database.turns import Turn
 from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
-from agent_system.errors import DatabaseUnavailableError, TransactionError
+from agent_system.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,12 +249,7 @@ class SqliteBackend:
 
     def check_may_write(self) -> None:
         """Refuse a write that would wait for a session of the same task."""
-        if self._turn.is_mine:
-            message = (
-                "this task has a session() with an open transaction, so it would wait for itself: commit the session "
-                "first, or open db.transaction() and use session() and the managers inside it"
-            )
-            raise TransactionError(message)
+        self._turn.check_not_mine()
 
     def _end_transaction(self) -> None:
         self._turn.release()
