@@ -20,7 +20,7 @@ from agent_system.settings import DatabaseSettings
 if TYPE_CHECKING:
     import os
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Dialect
     from sqlalchemy.engine.interfaces import ExceptionContext
 
     from agent_system.database.adapter import FusedConnection
@@ -137,9 +137,19 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
     if settings.statement_timeout_seconds is not None:
         connect_args["command_timeout"] = settings.statement_timeout_seconds
     try:
-        return create_async_engine(url, connect_args=connect_args, **arguments)
+        engine = create_async_engine(url, connect_args=connect_args, **arguments)
     except ModuleNotFoundError as exc:
         raise MissingExtraError(extra="postgres", feature="PostgreSQL") from exc
+    event.listen(engine.sync_engine, "do_connect", _connect_or_tell)
+    return engine
+
+
+def _connect_or_tell(dialect: Dialect, _record: Any, arguments: tuple[Any, ...], parameters: dict[str, Any]) -> Any:
+    # What the network raises is no error of the driver, so `handle_error` never sees it.
+    try:
+        return dialect.connect(*arguments, **parameters)
+    except OSError as exc:
+        raise translate(exc) from exc
 
 
 def _raise_ours(context: ExceptionContext) -> None:

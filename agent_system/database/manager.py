@@ -7,6 +7,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from agent_system.database.dialects.registry import prepare_backend
@@ -220,7 +221,8 @@ class DatabaseManager:
             bind = self.engine.execution_options(**backend.session_options(read_only=read_only))
         session = AsyncSession(bind, expire_on_commit=False, join_transaction_mode="create_savepoint")
         try:
-            with translated():
+            # What is no error of SQLAlchemy may be the caller's own; the engine has translated the driver's.
+            with translated((SQLAlchemyError,)):
                 yield session
         finally:
             await uncancelled(session.close())

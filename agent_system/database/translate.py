@@ -62,6 +62,7 @@ _BY_SQLSTATE: tuple[tuple[str, type[errors.AgentSystemError]], ...] = (
     ("XX002", errors.DatabaseCorruptError),
     ("22", errors.ValidationError),
 )
+_FAILURES: tuple[type[BaseException], ...] = (sa_exc.SQLAlchemyError, sqlite.Error, OverflowError, OSError)
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 
 
@@ -77,11 +78,15 @@ def translate(error: BaseException) -> BaseException:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise our errors for those of the drivers and of SQLAlchemy in the block."""
+def translated(kinds: tuple[type[BaseException], ...] = _FAILURES) -> Iterator[None]:
+    """Raise our errors for those of the drivers and of SQLAlchemy in the block.
+
+    Args:
+        kinds: What is translated; a block that runs a caller's own code must leave the errors of that code alone.
+    """
     try:
         yield
-    except (sa_exc.SQLAlchemyError, sqlite.Error, OverflowError, OSError) as exc:
+    except kinds as exc:
         ours = translate(exc)
         if ours is exc:
             raise

@@ -63,7 +63,7 @@ async def sqlite_commit_gate(db: DatabaseManager) -> AsyncIterator[SqliteGate]:
 def writer_of(db: DatabaseManager) -> sqlite3.Connection:
     """Return the connection that writes, for hooks of the driver's own."""
     backend: Any = db._backend
-    raw: sqlite3.Connection = backend._writer_lane.raw
+    raw: sqlite3.Connection = backend._writing.lane.raw
     return raw
 
 
