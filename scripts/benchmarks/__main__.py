@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from scripts.benchmarks.contenders.registry import CONTENDERS
 from scripts.benchmarks.report import as_json, as_tables
 from scripts.benchmarks.runner import DURABILITIES, Plan, run
+from scripts.benchmarks.soak import soak
 from scripts.benchmarks.workloads import WORKLOADS, Counts
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Run what the arguments ask for; the result is the exit code."""
+    if arguments[:1] == ["soak"]:
+        return _soak(arguments[1:])
     options = _parser().parse_args(arguments)
     plan = Plan(
         workloads=options.only,
@@ -32,6 +36,16 @@ def main(arguments: list[str]) -> int:
     if options.json:
         options.json.write_text(as_json(report) + "\n")
     return 1 if any(summary.error for summary in report.summaries) else 0
+
+
+def _soak(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench soak", description="Endure: random work, cancellations and a rival; then ledger = table."
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to work (60)")
+    problems = asyncio.run(soak(parser.parse_args(arguments).seconds, print))
+    print("\n".join(problems) if problems else "ledger = table, nothing grew")
+    return 1 if problems else 0
 
 
 def _parser() -> argparse.ArgumentParser:
