@@ -141,12 +141,15 @@ class TablePlans(Generic[Row]):
         """Select one row by its primary key and keep others from changing it; SQLite's writer is alone anyway."""
         return self._plan("get for update", lambda: select(*self.table.columns).where(self._is_key()).with_for_update())
 
-    def update(self, keys: Sequence[str], *, raises_version: bool, expects_version: bool) -> Plan:
-        """Set these attributes (parameters `set_<key>`) of the row with this primary key and return it whole.
+    def update(
+        self, keys: Sequence[str], *, raises_version: bool, expects_version: bool = False, returning: bool = True
+    ) -> Plan:
+        """Set these attributes (parameters `set_<key>`) of the row with this primary key.
 
         Args:
             raises_version: `version` rises by one.
             expects_version: Only if the row is at the parameter `version`.
+            returning: The row is returned whole; it costs SQLite half as much again as the update itself.
         """
 
         def build() -> Any:
@@ -156,9 +159,11 @@ class TablePlans(Generic[Row]):
                 values["version"] = self.columns["version"] + literal_column("1")
             if expects_version:
                 statement = statement.where(self.columns["version"] == self._bind("version"))
-            return statement.values(values).returning(*self.table.columns)
+            statement = statement.values(values)
+            return statement.returning(*self.table.columns) if returning else statement
 
-        return self._plan(("update", tuple(keys), raises_version, expects_version), build, writes=True, one_row=True)
+        key = ("update", tuple(keys), raises_version, expects_version, returning)
+        return self._plan(key, build, writes=True, one_row=True)
 
     def delete(self) -> Plan:
         """Delete the row with this primary key."""

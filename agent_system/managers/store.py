@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.database.plans import Plan
 
-__all__ = ["Check", "Revision", "RowStore"]
+__all__ = ["Check", "Revision", "RowStore", "differing"]
 
 Row = TypeVar("Row", bound=SQLModel)
 Check: TypeAlias = "Callable[[Executor, dict[str, Any], dict[str, Any]], str | None]"
@@ -88,7 +88,7 @@ class RowStore(Generic[Row]):
             parameters = encoder.encode(values)
         except (ValueError, TypeError, RecursionError):
             raise self._name_bad_value(encoder.plan, values) from None
-        self._normalise(values, encoder, parameters)
+        self._normalise(values, encoder.positions, parameters)
         trail = self.trail
         event: Sequence[Any] | None = None
         if audit and trail is not None:
@@ -134,7 +134,7 @@ class RowStore(Generic[Row]):
         decoded = {}
         for key, value in zip(keys, row, strict=True):
             process = self.plans.hydrate.processor(key)
-            decoded[key] = value if process is None else process(value)
+            decoded[key] = value if process is None or value is None else process(value)
         return decoded
 
     # Inside the unit of work.
@@ -183,7 +183,10 @@ class RowStore(Generic[Row]):
             self._check_version(before, key, expected_version)
             if check is not None:
                 event_type = check(executor, before, changes) or event_type
-        after = self._update(executor, key, changes, expected_version)
+        if before is None or self.plans.computed:
+            after = self._update(executor, key, changes, expected_version)
+        else:
+            after = self._update_known(executor, key, changes, before)
         if self.trail is not None and before is not None:
             changed = [name for name in changes if before[name] != after[name]]
             event = self.trail.parameters(
@@ -223,6 +226,22 @@ class RowStore(Generic[Row]):
             return before
         values = self.validator.change_values(changes)
         return self.change(executor, key, values, check=check, event_type=event_type)
+
+    def _update_known(
+        self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], before: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change a row that was just read and locked: what it is afterwards follows from what it was."""
+        if self._touches:
+            changes.setdefault("updated_at", self._clock())
+        plan = self.plans.update(tuple(changes), raises_version=self.is_versioned, returning=False)
+        values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
+        parameters = self.encode(plan, values)
+        executor.change(plan, parameters)
+        self._normalise(changes, {name.removeprefix("set_"): i for i, name in enumerate(plan.parameters)}, parameters)
+        after = {**before, **changes}
+        if self.is_versioned:
+            after["version"] += 1
+        return after
 
     def _update(
         self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], expected_version: int | None
@@ -273,13 +292,13 @@ class RowStore(Generic[Row]):
             actual_version=found["version"],
         )
 
-    def _normalise(self, values: dict[str, Any], encoder: RowEncoder, parameters: Sequence[Any]) -> None:
+    def _normalise(self, values: dict[str, Any], positions: Mapping[str, int], parameters: Sequence[Any]) -> None:
         """Make the values those that a read would give: JSON that is not the caller's own object, moments in UTC."""
         for key in self._json:
-            if values[key]:
-                values[key] = decode_json(parameters[encoder.positions[key]])
+            if values.get(key):
+                values[key] = decode_json(parameters[positions[key]])
         for key in self._moments:
-            moment = values[key]
+            moment = values.get(key)
             if moment is not None and moment.tzinfo is not UTC:
                 values[key] = moment.astimezone(UTC)
 
@@ -293,6 +312,11 @@ class RowStore(Generic[Row]):
                 field = parameter.removeprefix("set_")
                 return ValidationError(f"{self.name}.{field}: {exc}", field=field, entity=self.name)
         return ValidationError(entity=self.name)
+
+
+def differing(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    """Those of the values that the row does not have already."""
+    return {key: value for key, value in values.items() if row[key] != value}
 
 
 def _shown(key: Mapping[str, Any]) -> Any:
