@@ -22,7 +22,7 @@ _QUERIES = {
     "postgresql": [
         """
         SELECT 'column', c.table_name, c.column_name, c.data_type, c.collation_name, c.is_nullable, c.column_default,
-               c.generation_expression, c.ordinal_position
+               c.generation_expression
         FROM information_schema.columns c WHERE c.table_schema = 'public'
         """,
         """
@@ -52,8 +52,26 @@ async def schema_of(url: str) -> list[str]:
     """Return one line for everything that the schema holds, but for alembic's own table."""
     async with connected(url) as connection:
         lines = [
-            " ".join(re.sub(r"\s+", " ", str(part)) for part in row)
+            " ".join(_without_order(re.sub(r"\s+", " ", str(part))) for part in row)
             for query in _QUERIES[connection.dialect.name]
             for row in (await connection.execute(text(query))).all()
         ]
     return sorted(line for line in lines if "alembic_version" not in line)
+
+
+def _without_order(statement: str) -> str:
+    """Sort the parts of a CREATE TABLE: a column that was added later stands at the end."""
+    if not statement.startswith("CREATE TABLE"):
+        return statement
+    head, _, body = statement.partition("(")
+    parts, depth = [""], 0
+    for character in body.rstrip().removesuffix(")"):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    # Alembic puts an empty text in brackets when it rebuilds a table.
+    parts = [part.strip().replace("DEFAULT ('')", "DEFAULT ''") for part in parts]
+    name = head.replace('"', "").strip()
+    return f"{name} ({', '.join(sorted(parts))})"

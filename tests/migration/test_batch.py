@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import text
 
 from agent_system.database.migrations import run_migrations
 from tests import requirements as requires
 from tests.migration.rows import insert_rows, read_rows
-from tests.migration.schema import connected
+from tests.migration.schema import connected, schema_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -50,6 +51,45 @@ async def test_rebuilt_table_keeps_children_triggers_and_views(
         assert (await connection.execute(text("SELECT description FROM tools"))).scalar() == "fired"
         await connection.execute(text("DELETE FROM agents"))
         assert (await connection.execute(text("SELECT count(*) FROM agent_tools"))).scalar() == 0
+
+
+@requires.batch_migrations
+@pytest.mark.parametrize("table", ["agents", "messages", "tasks", "tool_usage", "workspaces"])
+async def test_rebuilt_table_is_the_same_table(migrated_sqlite_url: str, own_revisions: Revisions, table: str) -> None:
+    before = await schema_of(migrated_sqlite_url)
+    async with connected(migrated_sqlite_url) as connection:
+        await connection.run_sync(insert_rows)
+        rows = await connection.run_sync(read_rows)
+    own_revisions.add(
+        f"""
+        with op.batch_alter_table("{table}", recreate="always") as batch:
+            batch.alter_column("created_at", nullable=False)
+        """
+    )
+    await run_migrations(migrated_sqlite_url)
+    assert await schema_of(migrated_sqlite_url) == before
+    async with connected(migrated_sqlite_url) as connection:
+        assert await connection.run_sync(read_rows) == rows
+
+
+@requires.batch_migrations
+@pytest.mark.parametrize("kept", [1, 0])
+async def test_rebuilt_table_never_gives_a_key_twice(
+    migrated_sqlite_url: str, own_revisions: Revisions, kept: int
+) -> None:
+    insertion = text("INSERT INTO events (event_type, entity_type) VALUES ('x', 'y') RETURNING id")
+    async with connected(migrated_sqlite_url) as connection:
+        given = [(await connection.execute(insertion)).scalar_one() for _ in range(3)]
+        await connection.execute(text("DELETE FROM events WHERE id > :id"), {"id": given[0] * kept})
+    own_revisions.add(
+        """
+        with op.batch_alter_table("events", recreate="always") as batch:
+            batch.alter_column("actor", existing_type=sa.Text())
+        """
+    )
+    await run_migrations(migrated_sqlite_url)
+    async with connected(migrated_sqlite_url) as connection:
+        assert (await connection.execute(insertion)).scalar_one() > given[-1]
 
 
 @requires.batch_migrations

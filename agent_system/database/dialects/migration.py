@@ -4,7 +4,7 @@
 |---|---|---|
 | one at a time | BEGIN IMMEDIATE | an advisory lock that the transaction holds |
 | tables are rebuilt without losing rows | foreign keys off before BEGIN, checked before COMMIT | they stay on |
-| tables are rebuilt without losing triggers | saved before the DROP, made again after the RENAME | nothing is rebuilt |
+| tables are rebuilt without losing triggers | saved and made again, see rebuild.py | nothing is rebuilt |
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alembic.ddl.base import RenameTable
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import event, inspect, text
+from sqlalchemy import inspect, text
 from sqlalchemy.pool import NullPool
-from sqlalchemy.schema import DropTable
 
+from agent_system.database.dialects.rebuild import keep_what_rebuilds_lose
 from agent_system.database.driver import sqlite
 from agent_system.database.engine import WRITE_TURN, create_engine
 from agent_system.database.lanes import uncancelled
@@ -106,24 +105,8 @@ class SqliteGuard:
         return connection
 
     def watch(self, connection: Connection) -> None:
-        """Save a table's triggers before alembic drops it, and make them again when the new one has its name."""
-        triggers: dict[str, list[str]] = {}
-
-        def before(executed_on: Connection, element: Any, *_rest: Any) -> None:
-            if isinstance(element, DropTable):
-                triggers[element.element.name] = _triggers_of(executed_on, element.element.name)
-            elif _ends_rebuild(element):
-                # Views and other tables' triggers mention a table that is not there now: SQLite must not look at them.
-                executed_on.exec_driver_sql("PRAGMA legacy_alter_table = ON")
-
-        def after(executed_on: Connection, element: Any, *_rest: Any) -> None:
-            if _ends_rebuild(element):
-                executed_on.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
-                for statement in triggers.pop(str(element.new_table_name), []):
-                    executed_on.exec_driver_sql(statement)
-
-        event.listen(connection, "before_execute", before)
-        event.listen(connection, "after_execute", after)
+        """Alembic rebuilds tables here."""
+        keep_what_rebuilds_lose(connection)
 
     def violations(self, connection: Connection) -> list[str]:
         """Ask SQLite, which does not check while the keys are off."""
@@ -165,16 +148,6 @@ class PostgresGuard:
 
 
 _GUARDS: dict[str, MigrationGuard] = {"sqlite": SqliteGuard(), "postgresql": PostgresGuard()}
-
-_TRIGGERS = text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table ORDER BY rowid")
-
-
-def _triggers_of(connection: Connection, table: str) -> list[str]:
-    return list(connection.execute(_TRIGGERS, {"table": table}).scalars())
-
-
-def _ends_rebuild(element: Any) -> bool:
-    return isinstance(element, RenameTable) and element.table_name == f"_alembic_tmp_{element.new_table_name}"
 
 
 def guard_for(backend: str) -> MigrationGuard:

@@ -1,0 +1,82 @@
+"""What SQLite would silently lose when alembic rebuilds a table, and how it is kept.
+
+SQLite can change little of a table in place, so `batch_alter_table` makes a new one, copies the rows, drops the old one
+and renames. With the old table go its triggers, and the highest key that it ever gave out; alembic does not see that
+the key was AUTOINCREMENT; and views and other tables' triggers mention a table that is not there for a moment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alembic.ddl.base import RenameTable
+from sqlalchemy import event, text
+from sqlalchemy.schema import CreateTable, DropTable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["keep_what_rebuilds_lose"]
+
+# How alembic calls the new table until it has its name.
+TEMPORARY = "_alembic_tmp_"
+
+_DEFINITION = text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table")
+_TRIGGERS = text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table ORDER BY rowid")
+_HIGHEST_KEY = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
+_FORGET_KEY = text("DELETE FROM sqlite_sequence WHERE name = :table")
+_REMEMBER_KEY = text("INSERT INTO sqlite_sequence (name, seq) VALUES (:table, :seq)")
+
+
+class _Rebuilds:
+    """What was saved of the tables that were dropped in this transaction."""
+
+    def __init__(self) -> None:
+        self._triggers: dict[str, list[str]] = {}
+        self._keys: dict[str, int] = {}
+
+    def before(self, connection: Connection, element: Any, *_rest: Any) -> None:
+        if isinstance(element, CreateTable) and element.element.name.startswith(TEMPORARY):
+            self._keep_autoincrement(connection, element)
+        elif isinstance(element, DropTable):
+            self._save(connection, element.element.name)
+        elif _ends_rebuild(element):
+            # SQLite must not look at the views and triggers that mention the table.
+            connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+
+    def after(self, connection: Connection, element: Any, *_rest: Any) -> None:
+        if _ends_rebuild(element):
+            connection.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
+            self._restore(connection, str(element.new_table_name))
+
+    def _keep_autoincrement(self, connection: Connection, element: CreateTable) -> None:
+        original = element.element.name.removeprefix(TEMPORARY)
+        definition = connection.execute(_DEFINITION, {"table": original}).scalar_one()
+        if "AUTOINCREMENT" in definition.upper():
+            element.element.dialect_options["sqlite"]["autoincrement"] = True
+
+    def _save(self, connection: Connection, table: str) -> None:
+        self._triggers[table] = list(connection.execute(_TRIGGERS, {"table": table}).scalars())
+        if connection.execute(_DEFINITION, {"table": "sqlite_sequence"}).scalar() is not None:
+            key = connection.execute(_HIGHEST_KEY, {"table": table}).scalar()
+            if key is not None:
+                self._keys[table] = key
+
+    def _restore(self, connection: Connection, table: str) -> None:
+        for trigger in self._triggers.pop(table, []):
+            connection.exec_driver_sql(trigger)
+        key = self._keys.pop(table, None)
+        if key is not None:
+            connection.execute(_FORGET_KEY, {"table": table})
+            connection.execute(_REMEMBER_KEY, {"table": table, "seq": key})
+
+
+def keep_what_rebuilds_lose(connection: Connection) -> None:
+    """Watch a connection on which alembic works."""
+    rebuilds = _Rebuilds()
+    event.listen(connection, "before_execute", rebuilds.before)
+    event.listen(connection, "after_execute", rebuilds.after)
+
+
+def _ends_rebuild(element: Any) -> bool:
+    return isinstance(element, RenameTable) and element.table_name == f"{TEMPORARY}{element.new_table_name}"
