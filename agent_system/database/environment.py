@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging.config
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from alembic import context
 from alembic.autogenerate import compare_metadata
@@ -42,6 +42,17 @@ CHANGING_COMMANDS = frozenset({"upgrade", "downgrade"})
 
 # What an operator may add beside ours without being in the way of an upgrade.
 HARMLESS_DIFFERENCES = frozenset({"remove_table", "remove_index"})
+
+# How `alembic revision --autogenerate` writes the types of our columns.
+TYPES_IN_REVISIONS: dict[str, str] = {
+    "BigInteger": "INTEGER",
+    "Enumerated": "TEXT",
+    "Json": "JSON",
+    "Real": "REAL",
+    "Text": "TEXT",
+    "UtcDateTime": "MOMENT",
+    "Uuid": "UUID",
+}
 
 
 def run_environment(metadata: MetaData) -> None:
@@ -138,6 +149,7 @@ def _options(metadata: MetaData, *, rebuilds_tables: bool) -> dict[str, Any]:
         "compare_type": True,
         "compare_server_default": _default_differs,
         "include_object": _is_compared,
+        "render_item": _render,
     }
 
 
@@ -165,6 +177,11 @@ def _default_differs(
 ) -> bool:
     # Alembic's own comparison asks PostgreSQL whether two values are equal, which `json` does not know.
     return _plain_default(inspected_default) != _plain_default(rendered_metadata_default)
+
+
+def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    # A revision must not import our types, which may change: it declares what they were (alembic/script.py.mako).
+    return TYPES_IN_REVISIONS.get(type(item).__name__, False) if kind == "type" else False
 
 
 def _plain_default(default: str | None) -> str | None:
