@@ -242,8 +242,10 @@ class DatabaseManager:
 
     @property
     def dialect(self) -> Dialect:
-        """SQLAlchemy's dialect, for compiling statements."""
-        return self._connected().dialect
+        """SQLAlchemy's dialect, for compiling statements; units of work ask for it on a thread without a loop."""
+        if self._backend is None:
+            raise NotConnectedError
+        return self._backend.dialect
 
     @property
     def is_connected(self) -> bool:
