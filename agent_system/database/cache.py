@@ -5,11 +5,11 @@ state of the file, told by the header of the WAL index (`wal_index.py`):
 
 - A read compares the header first and looks into the cache then; a header that has changed is a miss.
 - A row is taken in only if the header was the same before and after it was read.
-- A group commit of this process raises the header by one commit. It is known which rows its plans have touched, so
-  those are dropped and the new header is adopted. Whatever touches rows in another way (a session, a transaction, a
-  statement that is no plan, another process) leaves a header that nobody adopts: the next row that is taken in starts
-  afresh.
-- What triggers and foreign keys touch besides is read off the schema (`TableEffects`).
+- A group commit of this process that has changed something raises the header by one commit. It is known which rows its
+  plans have touched, so those are dropped and the new header is adopted. Whatever touches rows in another way (a
+  session, a transaction, a statement that is no plan, another process) leaves a header that nobody adopts: the next row
+  that is taken in starts afresh.
+- What triggers and foreign keys touch besides is read off the schema (`TableEffects`), again whenever it has changed.
 
 Entries are the driver's tuples and not objects: 100,000 cached instances would cost 263 ms in every full run of the
 garbage collector. A cached row takes about 120 bytes beside its values.
@@ -44,7 +44,8 @@ class HotCache:
 
     def __init__(self, index: WalIndex, effects: TableEffects, limit: int) -> None:
         self._index = index
-        self._effects = effects
+        self.effects = effects
+        """What a write changes besides its own rows; used on the writer's thread only."""
         self._limit = limit
         self._rows: OrderedDict[Key, Any] = OrderedDict()
         self._valid_at = b""
@@ -76,8 +77,11 @@ class HotCache:
         return None
 
     def put(self, key: Key, row: Any, read_at: bytes) -> None:
-        """Take in a row that was read while the file was in this state throughout."""
+        """Take in a row that was read after the file was seen in this state, unless it is in another one by now."""
         with self._guard:
+            # Compared under the guard: a commit that comes after the comparison is adopted after the row is in.
+            if self._index.header() != read_at:
+                return
             if self._valid_at != read_at:
                 self._rows.clear()
                 self._valid_at = read_at
@@ -86,21 +90,32 @@ class HotCache:
                 self._rows.popitem(last=False)
 
     def adopt(self, before: bytes, touched: Iterable[tuple[Plan, Any]]) -> None:
-        """Note a commit of this process: `before` is the state at its BEGIN, `touched` what its plans were given."""
+        """Note a commit of this process that has changed something.
+
+        Args:
+            before: The state at its BEGIN.
+            touched: Its plans that write, each with its parameters.
+        """
         after = self._index.header()
         with self._guard:
             if self._valid_at != before or not follows(before, after):
                 return
+            tables: set[str | None] = set()
             for plan, parameters in touched:
-                for table in self._effects.of(plan):
-                    self._drop_table(table)
+                tables |= self.effects.of(plan)
                 if plan.key_position is not None:
                     self._rows.pop((plan.writes, parameters[plan.key_position]), None)
+                elif not plan.adds_rows:
+                    tables.add(plan.writes)
+            if tables:
+                self._drop_tables(tables)
             self._valid_at = after
 
-    def _drop_table(self, table: str) -> None:
-        for key in [key for key in self._rows if key[0] == table]:
-            del self._rows[key]
+    def _drop_tables(self, tables: set[str | None]) -> None:
+        # The keys are copied in one step, because the loop's thread may move one to the end meanwhile.
+        for key in list(self._rows):
+            if key[0] in tables:
+                self._rows.pop(key, None)
 
     def close(self) -> None:
         """Forget everything and give the mapping back."""
@@ -111,17 +126,25 @@ class HotCache:
 
 
 class CommitJournal:
-    """Notes on the writer's thread what a group commit changes, so that the cache can adopt the commit."""
+    """Notes on the writer's thread what a group commit changes, so that the cache can adopt the commit.
 
-    def __init__(self, cache: HotCache) -> None:
+    Args:
+        raw: The writer's connection.
+    """
+
+    def __init__(self, cache: HotCache, raw: sqlite3.Connection) -> None:
         self._cache = cache
+        self._raw = raw
         self._before = b""
+        self._changes_before = 0
         self._touched: list[tuple[Plan, Any]] = []
         self._is_recording = False
 
     def began(self) -> None:
         """The write lock is held: nobody else can commit until it is given back."""
+        self._cache.effects.refresh(self._raw)
         self._before = self._cache.header()
+        self._changes_before = self._raw.total_changes
         self._touched.clear()
         self._is_recording = True
 
@@ -135,42 +158,73 @@ class CommitJournal:
         self._is_recording = False
 
     def committed(self) -> None:
-        """The commit has happened."""
-        if self._is_recording:
-            self._is_recording = False
+        """The commit has happened; nothing here may fail."""
+        # A commit that changed nothing leaves the header alone, and the next one in it would be somebody else's.
+        if self._is_recording and self._raw.total_changes != self._changes_before:
             self._cache.adopt(self._before, self._touched)
+        self._is_recording = False
+        self._touched.clear()
 
 
 class TableEffects:
     """Which tables a write changes besides its own: by triggers, and by foreign keys when rows are deleted."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
-        tables = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        self._triggered = {table: frozenset[str]() for table in tables}
-        for table, sql in raw.execute("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            words = set(re.findall(r"\w+", sql))
-            self._triggered[table] = self._triggered.get(table, frozenset()) | (words & set(tables))
-        children: dict[str, set[str]] = {table: set() for table in tables}
-        for table in tables:
-            for row in raw.execute(f"PRAGMA foreign_key_list({_quoted(table)})").fetchall():
-                children.setdefault(row[2], set()).add(table)
-        self._deleted = {table: _reachable(table, children, self._triggered) for table in tables}
+        self._version: int | None = None
+        self.refresh(raw)
+
+    def refresh(self, raw: sqlite3.Connection) -> None:
+        """Read the schema again if it has changed; another process may have added a trigger."""
+        (version,) = raw.execute("PRAGMA schema_version").fetchone()
+        if version != self._version:
+            self._read(raw)
+            self._version = version
 
     def of(self, plan: Plan) -> frozenset[str]:
         """The other tables whose rows a plan may change."""
-        effects = self._deleted if plan.deletes else self._triggered
-        return effects.get(plan.writes or "", frozenset())
+        return self._effects.get((plan.writes or "", plan.deletes), frozenset())
+
+    def _read(self, raw: sqlite3.Connection) -> None:
+        tables = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+        # What happens to a table's rows when one of these is changed or deleted, and whether rows are deleted by it.
+        effects: dict[tuple[str, bool], set[tuple[str, bool]]] = {
+            (table, deletes): set() for table in tables for deletes in (False, True)
+        }
+        # SQL does not care for the case in which a trigger or a foreign key writes a name.
+        names = {table.casefold(): table for table in tables}
+        for owner, sql in raw.execute("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            words = _words(_body(sql))
+            deletes = not words.isdisjoint({"delete", "replace"})
+            touched = {(table, deletes) for table in tables if _words(table) <= words}
+            for change in (False, True):
+                effects.setdefault((names.get(owner.casefold(), owner), change), set()).update(touched)
+        for table in tables:
+            for row in raw.execute(f"PRAGMA foreign_key_list({_quoted(table)})").fetchall():
+                parent, on_update = names.get(row[2].casefold(), row[2]), row[5]
+                effects.setdefault((parent, True), set()).add((table, True))
+                if on_update not in {"NO ACTION", "RESTRICT"}:
+                    effects.setdefault((parent, False), set()).add((table, False))
+        self._effects = {change: _reachable(change, effects) for change in effects}
 
 
-def _reachable(table: str, children: dict[str, set[str]], triggered: dict[str, frozenset[str]]) -> frozenset[str]:
-    seen: set[str] = set()
-    waiting = {*children.get(table, ()), *triggered.get(table, ())}
+def _body(trigger: str) -> str:
+    """What a trigger does, without its head, which names its own table."""
+    return re.split(r"\bBEGIN\b", trigger, maxsplit=1, flags=re.IGNORECASE)[-1]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
+
+
+def _reachable(start: tuple[str, bool], effects: dict[tuple[str, bool], set[tuple[str, bool]]]) -> frozenset[str]:
+    seen: set[tuple[str, bool]] = set()
+    waiting = set(effects[start])
     while waiting:
         one = waiting.pop()
         if one not in seen:
             seen.add(one)
-            waiting |= children.get(one, set()) | triggered.get(one, frozenset())
-    return frozenset(seen)
+            waiting |= effects.get(one, set())
+    return frozenset(table for table, _ in seen)
 
 
 def _quoted(name: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy import SelectBase, create_engine
+from sqlalchemy import CompoundSelect, Select, create_engine
 from sqlalchemy.pool import StaticPool
 
 from agent_system.database.driver import sqlite
@@ -66,7 +66,8 @@ class SqliteExecutor:
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement."""
-        if self.journal is not None and not isinstance(statement, SelectBase):
+        # A text with columns is a SELECT to SQLAlchemy, whatever it does.
+        if self.journal is not None and not isinstance(statement, (Select, CompoundSelect)):
             self.journal.note_unknown()
         return self._core.execute(statement, parameters)
 

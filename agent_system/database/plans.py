@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import Integer, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import Delete, Integer, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.orm import class_mapper
+from sqlalchemy.sql.dml import UpdateBase
 
 from agent_system.database.hydration import Hydrator
 
@@ -38,6 +39,8 @@ class Plan:
     """The table whose rows it changes; None when it only reads."""
     deletes: bool = False
     """Whether it removes rows, so that foreign keys act."""
+    adds_rows: bool = False
+    """Whether it only adds rows, so that rows that are there stay as they are."""
     key_position: int | None = None
     """Which parameter is the primary key of the only row that it changes or looks up; None: not one row by its key."""
     hot: str | None = None
@@ -57,8 +60,12 @@ def compile_plan(statement: ClauseElement, dialect: Dialect, **facts: Any) -> Pl
     """Compile a statement whose changing values are named `bindparam`s; literal values become part of the plan.
 
     Args:
-        facts: What the plan's other fields say about the statement.
+        facts: What the plan's other fields say about the statement, but for the table that it writes.
     """
+    if isinstance(statement, UpdateBase):
+        # Read off here, so that no plan that writes can pass by the hot cache because somebody forgot to say so.
+        table: Any = statement.table
+        facts = {"writes": table.name, "deletes": isinstance(statement, Delete)} | facts
     compiled: Any = statement.compile(dialect=dialect)
     names = tuple(compiled.positiontup or ())
     processors = tuple(compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
@@ -83,12 +90,10 @@ class TablePlans(Generic[Row]):
         self.computed = frozenset(key for key, column in self.columns.items() if column.computed is not None)
         self._plans: dict[Any, Plan] = {}
 
-    def _plan(
-        self, key: Any, build: Callable[[], ClauseElement], *, writes: bool = False, one_row: bool = False, **facts: Any
-    ) -> Plan:
+    def _plan(self, key: Any, build: Callable[[], ClauseElement], *, one_row: bool = False, **facts: Any) -> Plan:
         plan = self._plans.get(key)
         if plan is None:
-            plan = compile_plan(build(), self.dialect, writes=self.table.name if writes else None, **facts)
+            plan = compile_plan(build(), self.dialect, **facts)
             if one_row and len(self.primary_key) == 1:
                 plan = replace(plan, key_position=plan.parameters.index(self.primary_key[0]))
             self._plans[key] = plan
@@ -128,7 +133,7 @@ class TablePlans(Generic[Row]):
                 return statement.inline()
             return statement.returning(*(self.columns[key] for key in returning))
 
-        return self._plan(("insert", tuple(keys), tuple(returning)), build, writes=True)
+        return self._plan(("insert", tuple(keys), tuple(returning)), build, adds_rows=True)
 
     def insert_counted(self, keys: Sequence[str]) -> Plan:
         """Insert these attributes into a table whose key the database counts; for `Executor.insert`."""
@@ -163,10 +168,8 @@ class TablePlans(Generic[Row]):
             return statement.returning(*self.table.columns) if returning else statement
 
         key = ("update", tuple(keys), raises_version, expects_version, returning)
-        return self._plan(key, build, writes=True, one_row=True)
+        return self._plan(key, build, one_row=True)
 
     def delete(self) -> Plan:
         """Delete the row with this primary key."""
-        return self._plan(
-            "delete", lambda: delete(self.table).where(self._is_key()), writes=True, one_row=True, deletes=True
-        )
+        return self._plan("delete", lambda: delete(self.table).where(self._is_key()), one_row=True)

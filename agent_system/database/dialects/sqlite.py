@@ -159,7 +159,8 @@ class SqliteBackend:
         return self._writing.lane, self._writing.executor
 
     def _keep_journal(self) -> None:
-        self._writing.executor.journal = None if self._cache is None else CommitJournal(self._cache)
+        post = self._writing
+        post.executor.journal = None if self._cache is None else CommitJournal(self._cache, post.lane.raw)
 
     def _open_cache(self) -> HotCache | None:
         index = WalIndex.of(self._path)
@@ -211,7 +212,7 @@ class SqliteBackend:
             return [row]
         before = cache.header()
         rows = await self._look_up(plan, parameters)
-        if rows and cache.header() == before:
+        if rows:
             cache.put(key, rows[0], before)
         return rows
 
