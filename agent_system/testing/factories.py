@@ -1,0 +1,80 @@
+"""Rows for tests: the least data that each manager accepts, with whatever they refer to."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent_system.entity_manager import EntityManager
+    from agent_system.managers.base import Manager
+
+__all__ = ["Factories"]
+
+
+class Factories:
+    """Makes valid data and rows for every manager of a facade.
+
+    Example:
+        >>> factories = Factories(em)
+        >>> agent = await factories.create("agents", status="thinking")
+        >>> data = await factories.data("messages")
+    """
+
+    def __init__(self, em: EntityManager) -> None:
+        self._em = em
+        self._numbers = count(1)
+        self._owners: dict[str, Any] = {}
+        self._minimal: dict[str, Callable[[str], dict[str, Any]]] = {
+            "agents": lambda name: {"name": name},
+            "tools": lambda name: {"name": name},
+            "tasks": lambda name: {"instruction": name},
+            "context_documents": lambda name: {"name": name},
+            "processes": lambda name: {"name": name},
+            "process_instances": lambda _: {"process_id": self._owners["processes"]},
+            "events": lambda name: {"event_type": "test.made", "entity_type": "test", "entity_id": name},
+            "relations": lambda name: {
+                "source_type": "test",
+                "source_id": name,
+                "target_type": "test",
+                "target_id": "other",
+                "relationship_type": "uses",
+            },
+            "users": lambda name: {"username": name},
+            "identities": lambda name: {"id": name, "display_name": name},
+            "projects": lambda name: {"name": name},
+            "workspaces": lambda name: {"name": name},
+            "conversations": lambda name: {"title": name},
+            "messages": lambda name: {"role": "user", "content": name},
+            "hosts": lambda name: {"name": name},
+            "models": lambda name: {"name": name, "host_id": self._owners["hosts"]},
+            "token_usage": lambda _: {"model_id": self._owners["models"]},
+            "tool_usage": lambda name: {"tool_name": name},
+        }
+        self._needs = {"process_instances": "processes", "models": "hosts", "token_usage": "models"}
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes of the facade for which there are data."""
+        return tuple(self._minimal)
+
+    def manager(self, attribute: str) -> Manager[Any]:
+        """The manager behind an attribute of the facade."""
+        manager: Manager[Any] = getattr(self._em, attribute)
+        return manager
+
+    async def data(self, attribute: str, **values: Any) -> dict[str, Any]:
+        """Return data of which no two are the same, with these values besides."""
+        await self._make_owner(self._needs.get(attribute))
+        return self._minimal[attribute](f"{attribute}-{next(self._numbers)}") | values
+
+    async def create(self, attribute: str, **values: Any) -> Any:
+        """Write a row with these values and return it."""
+        return await self.manager(attribute).create(await self.data(attribute, **values))
+
+    async def _make_owner(self, attribute: str | None) -> None:
+        """Make what others need to refer to, once."""
+        if attribute is not None and attribute not in self._owners:
+            self._owners[attribute] = (await self.create(attribute)).id
