@@ -18,15 +18,17 @@ from agent_system.managers.process_instances import ProcessInstanceManager
 from agent_system.managers.processes import ProcessManager
 from agent_system.managers.projects import ProjectManager
 from agent_system.managers.relations import RelationManager
+from agent_system.managers.substring import find_containing
 from agent_system.managers.tasks import TaskManager
 from agent_system.managers.token_usage import TokenUsageManager
 from agent_system.managers.tool_usage import ToolUsageManager
 from agent_system.managers.tools import ToolManager
 from agent_system.managers.users import UserManager
 from agent_system.managers.workspaces import WorkspaceManager
+from agent_system.types import ENTITY_TYPE_LEGACY, EntityType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from agent_system.database.dialects.base import EngineHealth
@@ -75,7 +77,7 @@ class EntityManager:
             "agent": self.agents,
             "tool": self.tools,
             "task": self.tasks,
-            "document": self.context_documents,
+            EntityType.CONTEXT_DOCUMENT: self.context_documents,
             "process": self.processes,
             "event": self.events,
         }
@@ -96,18 +98,64 @@ class EntityManager:
         """Delete one row; False when there is none."""
         return await self.of_type(entity_type).delete(id)
 
+    async def search(
+        self, entity_type: str, term: str, fields: Iterable[str] | None = None, limit: int = 50
+    ) -> list[Any]:
+        """Return rows of an entity type with `term` in one of their texts, whatever the case, the newest first.
+
+        Args:
+            entity_type: The type to look among.
+            term: What to look for; every character stands for itself. An empty one finds nothing.
+            fields: The columns to look in; None is every text column.
+            limit: At most so many rows.
+
+        Raises:
+            ValidationError: The type or a field is unknown, or the term is too long.
+        """
+        return await find_containing(self.of_type(entity_type), term, fields, limit)
+
+    async def related(
+        self,
+        entity_type: str,
+        id: Any,  # noqa: A002 (seed 001's name)
+        relationship_type: str | None = None,
+        target_type: str | None = None,
+    ) -> list[Any]:
+        """Return the entities that the relationships of one lead to, the strongest first.
+
+        Relationships with entities of other types than `of_type` knows, or with one that is gone, are left out;
+        `em.relations.of` has them all, and also those that lead to the entity.
+
+        Args:
+            entity_type: Its type.
+            id: Its key.
+            relationship_type: Only along relationships of this type.
+            target_type: Only entities of this type.
+        """
+        relationships = await self.relations.of(
+            entity_type, id, relationship_type=relationship_type, other_type=target_type, direction="out"
+        )
+        ends = [(each.target_type, each.target_id) for each in relationships]
+        entities: dict[tuple[str, str], Any] = {}
+        for name in {end_type for end_type, _ in ends} & self._by_type.keys():
+            manager = self._by_type[name]
+            keys = [manager.store.keys.from_text(key) for end_type, key in ends if end_type == name]
+            entities |= {(name, str(key)): entity for key, entity in (await manager.get_many(keys)).items()}
+        return [entities[end] for end in dict.fromkeys(ends) if end in entities]
+
     async def health(self) -> EngineHealth:
         """Measure how the database is."""
         return await self.db.health()
 
     def of_type(self, entity_type: str) -> Manager[Any]:
-        """The manager of an entity type: agent, tool, task, document, process or event.
+        """The manager of an entity type: agent, tool, task, context_document (or document), process or event.
 
         Raises:
             ValidationError: There is no such type.
         """
-        manager = self._by_type.get(entity_type)
+        manager = self._by_type.get(ENTITY_TYPE_LEGACY.get(entity_type, entity_type))
         if manager is None:
-            message = f"unknown entity type {entity_type!r}; there are: {', '.join(self._by_type)}"
+            known = ", ".join(str(name) for name in self._by_type)
+            message = f"unknown entity type {entity_type!r}; there are: {known}"
             raise ValidationError(message, field="entity_type")
         return manager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, or_, select
 
 from agent_system.managers.audit import AuditTrail
-from agent_system.models import EntityRelationship
+from agent_system.models import metadata
 from agent_system.types import EntityType
 
 if TYPE_CHECKING:
@@ -119,11 +119,12 @@ def _referring(executor: Executor, child: Table, reference: Column[Any], ids: Se
 
 
 def _remove_relationships(executor: Executor, entity_type: EntityType, ids: Sequence[str]) -> None:
-    columns = EntityRelationship.__table__.columns  # type: ignore[attr-defined]
+    table = metadata.tables["entity_relationships"]
+    columns = table.columns
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
         executor.execute(
-            delete(EntityRelationship).where(
+            delete(table).where(
                 or_(
                     and_(columns["source_type"] == entity_type, columns["source_id"].in_(part)),
                     and_(columns["target_type"] == entity_type, columns["target_id"].in_(part)),

@@ -30,6 +30,7 @@ class RowKeys:
         self.get_plan = plans.get()
         key_type = plans.columns[plans.primary_key[0]].type.python_type
         # A lookup by an id of exactly the key's type needs no validation.
+        self._is_counted = key_type is int
         self._plain_key = key_type if len(plans.primary_key) == 1 and key_type in {int, UUID} else None
 
     def lookup(self, id_: Any) -> tuple[Any, ...] | None:
@@ -57,6 +58,10 @@ class RowKeys:
         if key is None:
             raise NotFoundError(self._name, id_)
         return key
+
+    def from_text(self, text: str) -> Any:
+        """The id that was written as text, where ids of any table are kept together."""
+        return int(text) if self._is_counted and text.lstrip("-").isdecimal() else text
 
     def values(self, id_: Any) -> dict[str, Any]:
         """The primary key that an id means: one value, or a tuple or mapping for a key of several columns.
