@@ -7,9 +7,10 @@ knows nothing of any table: it reads columns, types and keys off the mapped clas
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import Delete, Integer, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import Delete, Integer, bindparam, column, delete, insert, literal_column, select, table, update
 from sqlalchemy.orm import class_mapper
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -26,7 +27,7 @@ __all__ = ["Plan", "TablePlans", "compile_plan"]
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """One compiled statement."""
 
@@ -45,6 +46,21 @@ class Plan:
     """Which parameter is the primary key of the only row that it changes or looks up; None: not one row by its key."""
     hot: str | None = None
     """The table of the hot cache that it looks a row up in; None when it is not for the cache."""
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Where each parameter stands."""
+        return {name: position for position, name in enumerate(self.parameters)}
+
+    def name_bad_value(self, values: Mapping[str, Any]) -> tuple[str, Exception] | None:
+        """The attribute whose value cannot be encoded, and why."""
+        for name, process in zip(self.parameters, self.processors, strict=True):
+            try:
+                if process is not None and values.get(name) is not None:
+                    process(values[name])
+            except (ValueError, TypeError, RecursionError) as exc:
+                return name.removeprefix("set_"), exc
+        return None
 
     def encode(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Order and encode named values for the driver."""
@@ -81,13 +97,19 @@ class TablePlans(Generic[Row]):
         self.dialect = dialect
         self.is_hot = is_hot
         self.mapper: Any = class_mapper(entity)
-        self.table: Any = self.mapper.local_table
+        mapped_table: Any = self.mapper.local_table
+        self.table = mapped_table
         self.hydrate = Hydrator(entity, dialect)
-        table_columns: Any = self.table.columns
+        table_columns = mapped_table.columns
         self.columns: dict[str, Column[Any]] = dict(zip(self.hydrate.keys, table_columns, strict=True))
         self.attributes = {column.key: key for key, column in self.columns.items()}
         self.primary_key: tuple[str, ...] = tuple(self.attributes[column.key] for column in self.table.primary_key)
         self.computed = frozenset(key for key, column in self.columns.items() if column.computed is not None)
+        counted = self.table.autoincrement_column
+        self.counted: tuple[str, ...] = () if counted is None else (self.attributes[counted.key],)
+        """The key that the database counts, when it does."""
+        # Without the Python-side defaults that SQLAlchemy would add to every insert.
+        self._bare_table = table(self.table.name, *(column(one.name, one.type) for one in self.columns.values()))
         self._plans: dict[Any, Plan] = {}
 
     def _plan(self, key: Any, build: Callable[[], ClauseElement], *, one_row: bool = False, **facts: Any) -> Plan:
@@ -125,10 +147,10 @@ class TablePlans(Generic[Row]):
         return self._plan(("last", key), build)
 
     def insert(self, keys: Sequence[str], returning: Sequence[str] = ()) -> Plan:
-        """Insert these attributes and return those that only the database knows."""
+        """Insert these attributes and return those that only the database knows; the others get its defaults."""
 
         def build() -> Any:
-            statement = insert(self.table).values({self.columns[key].name: self._bind(key) for key in keys})
+            statement = insert(self._bare_table).values({self.columns[key].name: self._bind(key) for key in keys})
             if not returning:
                 return statement.inline()
             return statement.returning(*(self.columns[key] for key in returning))

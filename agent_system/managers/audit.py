@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from agent_system.database.plans import TablePlans
-from agent_system.managers.encoding import RowEncoder
 from agent_system.models import Event
 
 if TYPE_CHECKING:
@@ -83,20 +82,27 @@ def in_audit_context(work: Work[T]) -> Work[T]:
     return run
 
 
+# The other columns of an event have their defaults in the database.
+WRITTEN = (
+    "entity_type",
+    "entity_id",
+    "event_type",
+    "actor",
+    "before",
+    "after",
+    "parent_event_id",
+    "tree_id",
+    "data",
+    "created_at",
+)
+
+
 class AuditTrail:
     """Writes the events of one entity type."""
 
     def __init__(self, entity_type: str, dialect: Dialect, clock: Callable[[], datetime]) -> None:
-        plans = TablePlans(Event, dialect)
-        fields = Event.model_fields
-        defaults = {
-            key: None if fields[key].is_required() else fields[key].get_default(call_default_factory=True)
-            for key in plans.columns
-        }
-        defaults["entity_type"] = self._entity_type = entity_type
-        self._insert = plans.insert([key for key in plans.columns if key not in plans.primary_key])
-        self._encoder = RowEncoder(self._insert, defaults)
-        self._defaults = defaults
+        self._insert = TablePlans(Event, dialect).insert(WRITTEN)
+        self._entity_type = entity_type
         self._clock = clock
 
     def parameters(
@@ -108,16 +114,16 @@ class AuditTrail:
         after: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         tree_id: UUID | None = None,
-    ) -> list[Any]:
+    ) -> tuple[Any, ...]:
         """The encoded parameters of an event; made before the unit of work, which may run more than once.
 
         Args:
             tree_id: The task tree in which it happens; None takes that of the context.
         """
         context = _context.get() or _NOBODY
-        return self._encoder.encode(
-            self._defaults
-            | {
+        return self._insert.encode(
+            {
+                "entity_type": self._entity_type,
                 "entity_id": "" if entity_id is None else str(entity_id),
                 "event_type": f"{self._entity_type}.{event_type}",
                 "actor": context.actor,

@@ -7,7 +7,6 @@ stores into one unit of work, so that they are one transaction.
 from __future__ import annotations
 
 from datetime import UTC
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import select
@@ -66,10 +65,8 @@ class RowStore(Generic[Row]):
         columns = self.plans.columns.items()
         self._json = [key for key, column in columns if isinstance(column.type, Json)]
         self._moments = [key for key, column in columns if isinstance(column.type, UtcDateTime)]
-        counted = self.plans.table.autoincrement_column
-        self._counted = () if counted is None else (self.plans.attributes[counted.key],)
         # What only the database knows after an insert: a counted key, computed columns.
-        self._made_by_database: tuple[str, ...] = (*self._counted, *self.plans.computed)
+        self._made_by_database: tuple[str, ...] = (*self.plans.counted, *self.plans.computed)
         self._encoders: dict[tuple[str, ...], RowEncoder] = {}
 
     # Preparing, outside of the unit of work.
@@ -85,17 +82,17 @@ class RowStore(Generic[Row]):
         made = tuple(key for key in self._made_by_database if key not in values)
         encoder = self._encoders.get(made) or self._encoder(made)
         try:
-            parameters = encoder.encode(values)
+            plan, parameters = encoder.encode(values, late)
         except (ValueError, TypeError, RecursionError):
-            raise self._name_bad_value(encoder.plan, values) from None
-        self._normalise(values, encoder.positions, parameters)
+            raise self._refusal(encoder.name_bad_value(values)) from None
+        self._normalise(values, plan, parameters)
         trail = self.trail
         event: Sequence[Any] | None = None
         if audit and trail is not None:
             entity_id = values[self.plans.primary_key[0]]
             event = trail.parameters("created", entity_id, after=values, tree_id=values.get("tree_id"))
-        plan, counted = encoder.plan, bool(made) and made == self._counted
-        places = [(key, encoder.positions[key]) for key in late]
+        counted = bool(made) and made == self.plans.counted
+        places = [(key, plan.positions[key]) for key in late]
 
         def insert(executor: Executor) -> None:
             for key, place in places:
@@ -113,9 +110,7 @@ class RowStore(Generic[Row]):
         return insert
 
     def _encoder(self, made: tuple[str, ...]) -> RowEncoder:
-        keys = [key for key in self.plans.columns if key not in made]
-        plan = self.plans.insert_counted(keys) if made and made == self._counted else self.plans.insert(keys, made)
-        encoder = self._encoders[made] = RowEncoder(plan, self.validator.constants)
+        encoder = self._encoders[made] = RowEncoder(self.plans, self.validator.constants, made)
         return encoder
 
     def encode(self, plan: Plan, values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -127,7 +122,7 @@ class RowStore(Generic[Row]):
         try:
             return plan.encode(values)
         except (ValueError, TypeError, RecursionError):
-            raise self._name_bad_value(plan, values) from None
+            raise self._refusal(plan.name_bad_value(values)) from None
 
     def decode(self, keys: tuple[str, ...], row: Any) -> dict[str, Any]:
         """Decode some columns of a driver's row."""
@@ -237,7 +232,7 @@ class RowStore(Generic[Row]):
         values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
         parameters = self.encode(plan, values)
         executor.change(plan, parameters)
-        self._normalise(changes, {name.removeprefix("set_"): i for i, name in enumerate(plan.parameters)}, parameters)
+        self._normalise(changes, plan, parameters, prefix="set_")
         after = {**before, **changes}
         if self.is_versioned:
             after["version"] += 1
@@ -292,26 +287,21 @@ class RowStore(Generic[Row]):
             actual_version=found["version"],
         )
 
-    def _normalise(self, values: dict[str, Any], positions: Mapping[str, int], parameters: Sequence[Any]) -> None:
+    def _normalise(self, values: dict[str, Any], plan: Plan, parameters: Sequence[Any], prefix: str = "") -> None:
         """Make the values those that a read would give: JSON that is not the caller's own object, moments in UTC."""
         for key in self._json:
             if values.get(key):
-                values[key] = decode_json(parameters[positions[key]])
+                values[key] = decode_json(parameters[plan.positions[prefix + key]])
         for key in self._moments:
             moment = values.get(key)
             if moment is not None and moment.tzinfo is not UTC:
                 values[key] = moment.astimezone(UTC)
 
-    def _name_bad_value(self, plan: Plan, values: Mapping[str, Any]) -> ValidationError:
-        for parameter, processor in zip(plan.parameters, plan.processors, strict=True):
-            encode = partial(processor, values[parameter]) if processor is not None else None
-            try:
-                if encode is not None:
-                    encode()
-            except (ValueError, TypeError, RecursionError) as exc:
-                field = parameter.removeprefix("set_")
-                return ValidationError(f"{self.name}.{field}: {exc}", field=field, entity=self.name)
-        return ValidationError(entity=self.name)
+    def _refusal(self, bad: tuple[str, Exception] | None) -> ValidationError:
+        if bad is None:
+            return ValidationError(entity=self.name)
+        field, reason = bad
+        return ValidationError(f"{self.name}.{field}: {reason}", field=field, entity=self.name)
 
 
 def differing(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
