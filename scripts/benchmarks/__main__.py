@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.benchmarks.contenders.registry import CONTENDERS
-from scripts.benchmarks.report import as_json, as_tables
+from scripts.benchmarks.plot import as_svg
+from scripts.benchmarks.report import as_data, as_tables
 from scripts.benchmarks.runner import DURABILITIES, Plan, run
+from scripts.benchmarks.scale import SIZES, scale, scale_table
 from scripts.benchmarks.soak import soak
-from scripts.benchmarks.workloads import WORKLOADS, Counts
+from scripts.benchmarks.workloads import STANDARD, WORKLOADS, Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+# Who shows how speed depends on size, unless others are asked for.
+SMALL_FIELD = ["raw", "async_session", "ours"]
 
 
 def main(arguments: list[str]) -> int:
@@ -25,17 +32,33 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     plan = Plan(
         workloads=options.only,
-        contenders=options.contenders,
+        contenders=options.contenders or list(CONTENDERS),
         durability=options.durability,
         rounds=options.rounds,
         limit_seconds=options.seconds,
         counts=_counts(options.rows),
     )
-    report = run(plan, lambda line: print(line, file=sys.stderr))
-    print(as_tables(report))
+    if options.scale:
+        reports = scale(replace(plan, contenders=options.contenders or SMALL_FIELD), _sizes(options.rows), _progress)
+        print(scale_table(reports))
+        content = {str(size): as_data(report) for size, report in reports.items()}
+    else:
+        reports = {0: run(plan, _progress)}
+        print(as_tables(reports[0]))
+        content = as_data(reports[0])
+        if options.svg:
+            options.svg.write_text(as_svg(reports[0]))
     if options.json:
-        options.json.write_text(as_json(report) + "\n")
-    return 1 if any(summary.error for summary in report.summaries) else 0
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+    return 1 if any(summary.error for report in reports.values() for summary in report.summaries) else 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _sizes(rows: int | None) -> list[int]:
+    return [size for size in SIZES if rows is None or size <= rows] or [SIZES[0]]
 
 
 def _soak(arguments: list[str]) -> int:
@@ -55,9 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive, default=5, help="interleaved rounds; the medians count (5)")
     parser.add_argument("--rows", type=_positive, help="most operations of a run and rows in the tables")
     parser.add_argument("--seconds", type=float, default=1.0, help="longest run of a contender in a round (1)")
-    parser.add_argument("--only", type=_names(WORKLOADS), default=list(WORKLOADS), metavar="WORKLOAD,...")
-    parser.add_argument("--contenders", type=_names(CONTENDERS), default=list(CONTENDERS), metavar="CONTENDER,...")
+    parser.add_argument("--only", type=_names(WORKLOADS), default=list(STANDARD), metavar="WORKLOAD,...")
+    parser.add_argument("--contenders", type=_names(CONTENDERS), metavar="CONTENDER,...")
     parser.add_argument("--durability", choices=DURABILITIES, default="both")
+    parser.add_argument(
+        "--scale", action="store_true", help="instead: tables of 10^3 to 10^6 rows, no larger than --rows"
+    )
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the chart for the README")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     parser.epilog = f"workloads: {', '.join(WORKLOADS)}; contenders: {', '.join(CONTENDERS)}"
     return parser

@@ -1,8 +1,7 @@
-"""What was measured as tables for people and as JSON for programs."""
+"""What was measured as tables for people and as data for programs."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,14 @@ if TYPE_CHECKING:
 
     from scripts.benchmarks.runner import Case, Report, Summary
 
-__all__ = ["as_json", "as_tables"]
+__all__ = ["as_data", "as_tables"]
 
 HEADINGS = ("contender", "rows/s", "of raw", "p50 ms", "p99 ms", "memory MB")
 
 
-def as_json(report: Report) -> str:
-    """Everything, with every round; nothing in it tells whose machine it was."""
-    content = asdict(report)
-    content["targets"] = [asdict(judge(target, report)) for target in TARGETS]
-    return json.dumps(content, indent=1)
+def as_data(report: Report) -> dict[str, Any]:
+    """Everything, with every round, as JSON can hold it; nothing in it tells whose machine it was."""
+    return asdict(report) | {"targets": [asdict(judge(target, report)) for target in TARGETS]}
 
 
 def as_tables(report: Report) -> str:

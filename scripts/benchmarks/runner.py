@@ -97,7 +97,9 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Report:
         for case in _cases(plan):
             contenders = [name for name in installed if _takes_part(name, case)]
             progress(f"{case.workload}, {case.coroutines}, {case.durability}")
-            summaries += _measure_case(plan, case, {name: workers[name] for name in contenders}, templates, folder)
+            with tempfile.TemporaryDirectory(dir=folder) as files:
+                chosen = {name: workers[name] for name in contenders}
+                summaries += _measure_case(plan, case, chosen, templates, files)
     missing = [name for name in plan.contenders if name not in installed]
     return Report(machine=_machine(), plan=plan, missing=missing, summaries=summaries)
 
@@ -143,7 +145,7 @@ def _measure_case(
                 )
             )
             if "error" in answer:
-                errors[name] = answer["error"]
+                errors[name] = answer["error"].replace(folder, "")
             elif number:
                 rounds[name].append(answer)
     for name, results in rounds.items():

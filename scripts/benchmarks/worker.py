@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -42,7 +43,7 @@ class Request:
     template: str
     """Path of the database to begin with; it is copied."""
     file: str
-    """Path of the copy; it is removed afterwards."""
+    """Path of the copy; what only reads uses one for all rounds, and who asks removes it."""
     counts: dict[str, int]
     limit_seconds: float
 
@@ -58,28 +59,24 @@ class Result:
     p99_ms: float
     peak_memory_bytes: int
     """How far the process's memory rose above what it had before the run."""
-    notes: dict[str, Any]
 
 
 def measure(request: Request) -> Result:
-    """Copy the template, run the workload on it, prove what was written, and remove it."""
+    """Run the workload on a copy of the template and prove what was written or read."""
     workload = WORKLOADS[request.workload]
     path = Path(request.file)
-    shutil.copyfile(request.template, path)
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            arguments = workload.arguments(connection, Counts(**request.counts))
-        contender = load(request.contender)
-        gc.collect()
-        memory.forget_peak()
-        before = memory.resident_bytes()
-        measured = asyncio.run(_run(request, workload, contender, arguments))
-        risen = max(0, memory.peak_bytes() - before)
-        with closing(sqlite3.connect(path)) as connection:
-            workload.verify(connection, contender, measured)
-    finally:
-        for leftover in path.parent.glob(f"{path.name}*"):
-            leftover.unlink()
+    if workload.writes or not path.exists():
+        _copy(Path(request.template), path)
+    with closing(sqlite3.connect(path)) as connection:
+        arguments = workload.arguments(connection, Counts(**request.counts))
+    contender = load(request.contender)
+    gc.collect()
+    memory.forget_peak()
+    before = memory.resident_bytes()
+    measured = asyncio.run(_run(request, workload, contender, arguments))
+    risen = max(0, memory.peak_bytes() - before)
+    with closing(sqlite3.connect(path)) as connection:
+        workload.verify(connection, contender, measured)
     rows = sum(len(argument) if isinstance(argument, list) else 1 for argument in measured.done)
     return Result(
         rows=rows,
@@ -88,8 +85,16 @@ def measure(request: Request) -> Result:
         p50_ms=percentile(measured.latencies, 0.50) * 1000,
         p99_ms=percentile(measured.latencies, 0.99) * 1000,
         peak_memory_bytes=risen,
-        notes={},
     )
+
+
+def _copy(template: Path, path: Path) -> None:
+    for leftover in path.parent.glob(f"{path.name}*"):
+        leftover.unlink()
+    shutil.copyfile(template, path)
+    # Otherwise the first commit of whoever is measured would wait for these pages to reach the disk.
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 async def _run(request: Request, workload: Workload, contender: Contender, arguments: list[Any]) -> Measured:

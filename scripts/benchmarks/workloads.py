@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from scripts.benchmarks.contenders.contender import Contender
     from scripts.benchmarks.driver import Measured
 
-__all__ = ["WORKLOADS", "Counts", "Workload"]
+__all__ = ["STANDARD", "WORKLOADS", "Counts", "Workload"]
 
 CACHED_IDS = 500
+# Numbers of new messages begin behind those of any template.
+FIRST_NEW = 10_000_000
 # One write in so many operations of the mix.
 MIX = 10
 
@@ -59,7 +61,7 @@ class Workload:
 
 
 def _messages(_: sqlite3.Connection, counts: Counts) -> list[Any]:
-    return [message_row(number) for number in range(counts.operations)]
+    return [message_row(FIRST_NEW + number) for number in range(counts.operations)]
 
 
 def _agents(_: sqlite3.Connection, counts: Counts) -> list[Any]:
@@ -100,7 +102,7 @@ def _conversation_ids(connection: sqlite3.Connection, counts: Counts) -> list[An
 
 def _turns(connection: sqlite3.Connection, counts: Counts) -> list[Any]:
     ids = _conversation_ids(connection, counts)
-    return [(id_, message_row(counts.messages + number)) for number, id_ in enumerate(ids)]
+    return [(id_, message_row(FIRST_NEW + number)) for number, id_ in enumerate(ids)]
 
 
 def _pages(_: sqlite3.Connection, counts: Counts) -> list[Any]:
@@ -148,17 +150,18 @@ def _walk(contender: Contender) -> Callable[[Any], Awaitable[Any]]:
     return operation
 
 
+_CREATE_MESSAGE = Workload(
+    name="create_message",
+    title="create message",
+    template="empty",
+    arguments=_messages,
+    operation=lambda contender: contender.create_message,
+    verify=verification.messages_written,
+    writes=True,
+    batched="create_message",
+)
 _LIST = [
-    Workload(
-        name="create_message",
-        title="create message",
-        template="empty",
-        arguments=_messages,
-        operation=lambda contender: contender.create_message,
-        verify=verification.messages_written,
-        writes=True,
-        batched="create_message",
-    ),
+    _CREATE_MESSAGE,
     Workload(
         name="create_agent",
         title="create agent (with its event)",
@@ -242,11 +245,18 @@ _LIST = [
     Workload(
         name="chat_turn",
         title="chat turn: append, read the last 50",
-        template="history",
+        template="chat",
         arguments=_turns,
         operation=_turn,
         verify=verification.turns_written,
         writes=True,
     ),
 ]
-WORKLOADS = {workload.name: workload for workload in _LIST}
+STANDARD = tuple(workload.name for workload in _LIST)
+"""What is measured unless something else is asked for."""
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (*_LIST, replace(_CREATE_MESSAGE, name="create_in_history", template="history", coroutines=(64,)))
+}
+"""Everything that can be measured."""
