@@ -66,8 +66,9 @@ class WalIndex:
         return self._bytes.raw
 
     def close(self) -> None:
-        """Give the mapping back."""
+        """Give the mapping back; who still asks gets a header that no file has."""
         if self._address:
+            self._bytes = (ctypes.c_char * HEADER_BYTES)()
             _libc.munmap(self._address, mmap.PAGESIZE)
             self._address = 0
 
