@@ -35,6 +35,11 @@ class Real(TypeDecorator[float]):
     impl: TypeEngine[Any] = Double().with_variant(SQL_REAL(), "sqlite")
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[Any]:
+        """What a value is in Python."""
+        return float
+
     def bind_processor(self, dialect: Dialect) -> Processor:
         """Nothing to do."""
         return None
@@ -49,6 +54,11 @@ class Text(TypeDecorator[str]):
 
     impl = _SQL_TEXT
     cache_ok = True
+
+    @property
+    def python_type(self) -> type[Any]:
+        """What a value is in Python."""
+        return str
 
     def bind_processor(self, dialect: Dialect) -> Processor:
         """Escape what cannot be stored."""
@@ -109,6 +119,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True).with_variant(types.Text(), "sqlite")
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[Any]:
+        """What a value is in Python."""
+        return datetime
+
     def bind_processor(self, dialect: Dialect) -> Processor:
         """Turn any aware datetime into UTC."""
         utc = UTC
@@ -156,6 +171,11 @@ class Uuid(TypeDecorator[UUID]):
     impl = SqlUuid().with_variant(types.Text(), "sqlite")
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[Any]:
+        """What a value is in Python."""
+        return UUID
+
     def bind_processor(self, dialect: Dialect) -> Processor:
         """Write the canonical form; a text is accepted when it is a UUID in any spelling."""
         native = not _is_text(self, dialect)
@@ -183,6 +203,11 @@ class Enumerated(TypeDecorator[StrEnum]):
     def __init__(self, enum: type[StrEnum]) -> None:
         super().__init__()
         self.enum = enum
+
+    @property
+    def python_type(self) -> type[Any]:
+        """What a value is in Python."""
+        return self.enum
 
     def bind_processor(self, dialect: Dialect) -> Processor:
         """Write the member's text."""

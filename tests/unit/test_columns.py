@@ -239,3 +239,8 @@ async def test_malformed_json_in_the_database_comes_back_as_text(sqlite_url: str
             assert (await connection.execute(select(TABLE.c.value))).scalars().all() == ["{'a': 1}", [1]]
     finally:
         await engine.dispose()
+
+
+def test_types_tell_what_their_values_are_in_python() -> None:
+    types = {BigInt: int, Real(): float, Text(): str, UtcDateTime(): datetime, Uuid(): UUID, Enumerated(Colour): Colour}
+    assert {column_type.python_type for column_type in types} == set(types.values())
