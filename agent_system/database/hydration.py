@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pydantic import BaseModel
 from sqlalchemy.orm import class_mapper
+from sqlalchemy.orm.state import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,14 +29,22 @@ def result_processor(column: Column[Any], dialect: Dialect) -> Callable[[Any], A
     return column.type.dialect_impl(dialect).result_processor(dialect, None)
 
 
+# What SQLModel.__new__ and SQLAlchemy's class manager do for a loaded row, without their six calls: 1.4 µs, not 3.5.
+_new = object.__new__
+_set_dict = BaseModel.__dict__["__dict__"].__set__
+_set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
+
+
 class Hydrator(Generic[Row]):
     """Turns driver rows (all columns, in table order) into instances of one table class."""
 
     def __init__(self, entity: type[Row], dialect: Dialect) -> None:
         mapper: Any = class_mapper(entity)
         table: Any = mapper.local_table
-        self._identity_class = mapper.class_
-        self._new_instance = mapper.class_manager.new_instance
+        self._class = mapper.class_
+        self._manager = mapper.class_manager
         self._dispatch = mapper.class_manager.dispatch
         self.keys: tuple[str, ...] = tuple(mapper.get_property_by_column(column).key for column in table.columns)
         processors = [result_processor(column, dialect) for column in table.columns]
@@ -49,22 +59,30 @@ class Hydrator(Generic[Row]):
 
     def build(self, values: dict[str, Any]) -> Row:
         """Make a detached instance of decoded attribute values."""
-        instance = self._new_instance()
-        instance.__dict__.update(values)
-        state = instance._sa_instance_state  # noqa: SLF001 (guarded by tests/unit/test_private_api.py)
-        state.key = (self._identity_class, tuple([values[key] for key in self._primary]), None)
-        if self._dispatch.load:
-            self._dispatch.load(state, None)
-        return instance  # type: ignore[no-any-return]
+        return self._adopt(values.copy())
 
     def __call__(self, row: Sequence[Any]) -> Row:
         """Turn one driver row into an instance."""
-        return self.build(self.decode(row))
+        return self._adopt(self.decode(row))
 
     def all(self, rows: Iterable[Sequence[Any]]) -> list[Row]:
         """Turn many driver rows into instances."""
-        build, decode = self.build, self.decode
-        return [build(decode(row)) for row in rows]
+        adopt, decode = self._adopt, self.decode
+        return [adopt(decode(row)) for row in rows]
+
+    def _adopt(self, values: dict[str, Any]) -> Row:
+        """Make a detached instance whose attributes are this very dictionary."""
+        instance: Any = _new(self._class)
+        _set_fields_set(instance, set())
+        _set_extra(instance, None)
+        _set_private(instance, None)
+        state: Any = InstanceState(instance, self._manager)
+        state.key = (self._class, tuple([values[key] for key in self._primary]), None)
+        values["_sa_instance_state"] = state
+        _set_dict(instance, values)
+        if self._dispatch.load:
+            self._dispatch.load(state, None)
+        return instance  # type: ignore[no-any-return]
 
 
 def _generate_decode(keys: Sequence[str], processors: Sequence[Any]) -> Callable[[Sequence[Any]], dict[str, Any]]:

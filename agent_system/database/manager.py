@@ -141,9 +141,9 @@ class DatabaseManager:
         return await backend.read(work)
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
-        """Run one compiled lookup by key and return the driver's rows.
+        """Run one compiled short read (a lookup by key, the end of a range) and return the driver's rows.
 
-        Only for statements that touch a handful of pages: on SQLite they run on the event loop's own thread.
+        On SQLite it runs on the event loop's own thread while it is quick.
         """
         backend = self._connected()
         transaction = current_transaction(self)
