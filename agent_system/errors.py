@@ -212,6 +212,21 @@ class ConflictError(AgentSystemError):
 class TransitionError(ConflictError):
     """The wanted status may not follow the current one."""
 
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        entity: str | None = None,
+        entity_id: object = None,
+        current: str | None = None,
+        wanted: str | None = None,
+        allowed: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, entity=entity, entity_id=entity_id)
+        self.current = current
+        self.wanted = wanted
+        self.allowed = allowed
+
 
 class MigrationError(AgentSystemError):
     """The schema could not be brought to the wanted revision; it is as it was before."""

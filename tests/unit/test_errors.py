@@ -54,6 +54,8 @@ def test_errors_carry_their_data() -> None:
     conflict = errors.ConflictError(entity="agent", entity_id=1, expected_version=2, actual_version=3)
     assert (conflict.entity, conflict.entity_id) == ("agent", 1)
     assert (conflict.expected_version, conflict.actual_version) == (2, 3)
+    transition = errors.TransitionError(entity="Task", current="failed", wanted="running", allowed=("pending",))
+    assert (transition.current, transition.wanted, transition.allowed) == ("failed", "running", ("pending",))
     refused = errors.ValidationError("no such column", field="colour", entity="agent")
     assert (refused.field, refused.entity) == ("colour", "agent")
     assert errors.ConfigurationError("wrong", variable="AGENT_SYSTEM_POOL_SIZE").variable == "AGENT_SYSTEM_POOL_SIZE"
