@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -105,7 +106,15 @@ def _create_sqlite(url: URL, settings: DatabaseSettings, arguments: dict[str, An
         **arguments,
     )
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "handle_error", _keep_connection)
     return engine
+
+
+def _keep_connection(context: ExceptionContext) -> None:
+    # SQLAlchemy throws a connection away whose statement was cancelled. Ours is interrupted and in order, and it may be
+    # the writer's.
+    if isinstance(context.original_exception, asyncio.CancelledError):
+        context.is_disconnect = False
 
 
 def _sqlite_database(url: URL) -> str:

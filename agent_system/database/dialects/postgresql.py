@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
@@ -18,7 +19,7 @@ from agent_system.database.translate import is_serialization_failure, translated
 from agent_system.errors import TransactionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import URL, Connection, Dialect
@@ -48,6 +49,9 @@ class PostgresBackend:
         self._settings = settings
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._last_commit: datetime | None = None
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def dialect(self) -> Dialect:
@@ -60,12 +64,13 @@ class PostgresBackend:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Wait for the units of work that were accepted, then close the pool; it forgets connections that are out."""
+        await self._idle.wait()
         await self.engine.dispose()
 
     async def read(self, work: Work[T]) -> T:
         """Run a reading unit of work on a pooled connection."""
-        with translated():
+        with translated(), self._accepted():
             async with self._autocommit.connect() as connection:
                 return await connection.run_sync(_run, work)
 
@@ -78,7 +83,7 @@ class PostgresBackend:
         delay = RETRY_FIRST_SECONDS
         for remaining in range(RETRIES, -1, -1):
             try:
-                with translated():
+                with translated(), self._accepted():
                     return await self._write_once(work)
             except Exception as exc:
                 if remaining == 0 or not is_serialization_failure(exc):
@@ -86,6 +91,17 @@ class PostgresBackend:
             await asyncio.sleep(delay * random.random())  # noqa: S311 (jitter needs no secrecy)
             delay *= 2
         raise AssertionError
+
+    @contextmanager
+    def _accepted(self) -> Iterator[None]:
+        self._running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
 
     async def _write_once(self, work: Work[T]) -> T:
         async with self.engine.connect() as connection:
@@ -160,8 +176,8 @@ class PostgresTransaction:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the transaction is still open."""
-        return self._connection.in_transaction()
+        """Whether the transaction is still open; a cancelled statement ends its connection."""
+        return self._connection.in_transaction() and not self._connection.invalidated
 
     async def run(self, work: Work[T], *, isolate: bool) -> T:
         """Run a unit of work; isolated by a savepoint, because PostgreSQL gives a transaction up after any error."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,14 +31,16 @@ class CommitGate(Protocol):
 
 
 class SqliteGate:
-    """Stops the writer's thread when it comes to a statement."""
+    """Stops the thread of a connection when it comes to a statement."""
 
-    def __init__(self, raw: sqlite3.Connection, statement: str = "COMMIT") -> None:
-        self._raw = raw
+    def __init__(self, statement: str = "COMMIT") -> None:
         self._statement = statement
         self._loop = asyncio.get_running_loop()
         self._reached = asyncio.Event()
         self._opened = threading.Event()
+
+    def watch(self, raw: sqlite3.Connection) -> None:
+        """Stop this connection, which must be idle."""
         raw.set_trace_callback(self._trace)
 
     def _trace(self, statement: str) -> None:
@@ -51,13 +53,15 @@ class SqliteGate:
 
     async def open(self) -> None:
         self._opened.set()
-        self._raw.set_trace_callback(None)
 
 
 @asynccontextmanager
 async def sqlite_commit_gate(db: DatabaseManager) -> AsyncIterator[SqliteGate]:
-    """Yield a closed gate in every COMMIT of the writer."""
-    yield SqliteGate(writer_of(db))
+    """Yield a closed gate in every COMMIT, be it the writer's or a session's."""
+    gate = SqliteGate()
+    gate.watch(writer_of(db))
+    event.listen(db.engine.sync_engine, "checkout", lambda connection, *_: gate.watch(connection.lane.raw))
+    yield gate
 
 
 def writer_of(db: DatabaseManager) -> sqlite3.Connection:
