@@ -27,6 +27,9 @@ sqlite_library = _only_on("sqlite", "PostgreSQL is no library inside our process
 page_limit = _only_on("sqlite", "PRAGMA max_page_count fills a disk on demand; a server's disk cannot be filled safely")
 inline_reads = _only_on("sqlite", "a server is never asked on the event loop's own thread")
 batch_migrations = _only_on("sqlite", "PostgreSQL alters a table in place, alembic does not recreate it")
+statements_that_end_transactions = _only_on(
+    "sqlite", "no statement, full disk or interrupt ends a transaction of PostgreSQL but COMMIT and ROLLBACK"
+)
 untyped_columns = _only_on("sqlite", "PostgreSQL refuses a value of another type before we could read it back")
 
 server_connection = _only_on("postgresql", "SQLite has no connection that a server or a network could end")

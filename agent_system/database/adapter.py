@@ -9,13 +9,14 @@ the turn back after the commit or rollback has really happened.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_dbapi
 from sqlalchemy.util import await_only
 
-from agent_system.database.driver import is_broken, sqlite
+from agent_system.database.driver import is_broken, require_transaction, sqlite
 from agent_system.database.lanes import Lane, uncancelled
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ class WriteTurn(Protocol):
         """Let the next one have it."""
 
 
-def _execute(lane: Lane, operation: str, parameters: Any) -> tuple[Any, deque[Any], int, int | None]:
+def _execute(
+    lane: Lane, operation: str, parameters: Any, *, in_transaction: bool
+) -> tuple[Any, deque[Any], int, int | None]:
+    if in_transaction and not lane.raw.in_transaction and operation.startswith("ROLLBACK TO"):
+        return None, deque(), -1, None  # there is nothing left to take back
+    if in_transaction:
+        require_transaction(lane.raw)
     cursor = lane.raw.execute(operation, parameters)
     try:
         rows = deque(cursor.fetchall() if cursor.description else ())
@@ -43,7 +50,11 @@ def _execute(lane: Lane, operation: str, parameters: Any) -> tuple[Any, deque[An
         cursor.close()
 
 
-def _execute_many(lane: Lane, operation: str, parameters: Any) -> tuple[Any, deque[Any], int, int | None]:
+def _execute_many(
+    lane: Lane, operation: str, parameters: Any, *, in_transaction: bool
+) -> tuple[Any, deque[Any], int, int | None]:
+    if in_transaction:
+        require_transaction(lane.raw)
     cursor = lane.raw.executemany(operation, parameters)
     try:
         return cursor.description, deque(), cursor.rowcount, cursor.lastrowid
@@ -56,6 +67,12 @@ def _begin(lane: Lane, mode: str, *, only_reads: bool) -> None:
         # It has no turn, so it must not become a writer by mistake.
         lane.raw.execute("PRAGMA query_only = ON")
     lane.raw.execute(f"BEGIN {mode}")
+
+
+def _commit(lane: Lane, *, in_transaction: bool) -> None:
+    if in_transaction:
+        require_transaction(lane.raw)
+    lane.raw.commit()
 
 
 def _end(lane: Lane, function: Callable[[], None], *, only_reads: bool) -> None:
@@ -90,9 +107,9 @@ class FusedCursor:
         return self
 
     def _run(self, function: Any, operation: str, parameters: Any) -> None:
-        lane = self._connection.lane
+        lane, in_transaction = self._connection.lane, self._connection.in_transaction
         self.description, self._rows, self.rowcount, self.lastrowid = await_only(
-            lane.run_interruptible(function, lane, operation, parameters)
+            lane.run_interruptible(function, lane, operation, parameters, in_transaction=in_transaction)
         )
 
     def setinputsizes(self, *_sizes: Any) -> None:
@@ -124,7 +141,7 @@ class FusedCursor:
 class FusedConnection(AsyncAdapt_aiosqlite_connection):
     """SQLAlchemy's view of one aiosqlite connection."""
 
-    __slots__ = ("_only_reads", "_turn", "lane")
+    __slots__ = ("_only_reads", "_turn", "in_transaction", "lane")
 
     _cursor_cls = FusedCursor  # type: ignore[assignment]  # the base wants its own cursor class; ours has its interface
 
@@ -133,11 +150,16 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
         self.lane = Lane(connection)
         self._turn: WriteTurn | None = None
         self._only_reads = False
+        self.in_transaction = False
+        """Whether SQLAlchemy believes that a transaction is open."""
 
     def begin(self, mode: str, turn: WriteTurn | None) -> None:
         """Begin a transaction unless one is open; with a turn, as a writer in its order; DEFERRED, to read only."""
-        if self.lane.raw.in_transaction:
-            return
+        if not self.lane.raw.in_transaction:
+            self._begin(mode, turn)
+        self.in_transaction = True
+
+    def _begin(self, mode: str, turn: WriteTurn | None) -> None:
         if turn is None:
             self._only_reads = mode == "DEFERRED"
             await_only(self.lane.run(_begin, self.lane, mode, only_reads=self._only_reads))
@@ -147,7 +169,7 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
 
     def commit(self) -> None:
         """Commit, and let the next writer have its turn."""
-        self._end(self.lane.raw.commit)
+        self._end(partial(_commit, self.lane, in_transaction=self.in_transaction))
 
     def rollback(self) -> None:
         """Roll back, and let the next writer have its turn; a connection that is closed has nothing left to undo."""
@@ -174,6 +196,7 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
 
     def _end(self, function: Any) -> None:
         only_reads, self._only_reads = self._only_reads, False
+        self.in_transaction = False
         try:
             await_only(uncancelled(self.lane.run(_end, self.lane, function, only_reads=only_reads)))
         finally:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent_system.errors import ConfigurationError
+from agent_system.errors import ConfigurationError, TransactionError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,6 +26,7 @@ __all__ = [
     "is_busy",
     "library_verdict",
     "open_connection",
+    "require_transaction",
     "sqlite",
 ]
 
@@ -39,6 +40,8 @@ WAL_RESET_FIXED = (3, 51, 3)
 # How long one attempt on a locked database may block the connection's thread. Waiting longer is done by async back-off,
 # so that a timeout of the caller is honoured within a tenth of a second.
 BUSY_TIMEOUT_MS_LIMIT = 100
+
+TRANSACTION_GONE = "the database has rolled this transaction back; nothing of it was written"
 
 
 def _load_driver() -> ModuleType:
@@ -122,6 +125,16 @@ def is_busy(error: BaseException) -> bool:
     """Tell whether a driver error means that somebody else holds a lock."""
     name = getattr(error, "sqlite_errorname", None) or ""
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def require_transaction(connection: sqlite3.Connection) -> None:
+    """Raise TransactionError when SQLite has ended a transaction by itself.
+
+    RAISE(ROLLBACK) does it, a full disk and an interrupted write. What was written before is gone then, and without
+    this check what comes after would be committed at once.
+    """
+    if not connection.in_transaction:
+        raise TransactionError(TRANSACTION_GONE)
 
 
 def is_broken(error: BaseException) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy import CompoundSelect, Select, create_engine
+from sqlalchemy import CompoundSelect, Select, UpdateBase, create_engine
 from sqlalchemy.pool import StaticPool
 
-from agent_system.database.driver import sqlite
+from agent_system.database.driver import require_transaction, sqlite
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,10 +55,13 @@ class SqliteExecutor:
     To be made on that thread, while no transaction is open.
     """
 
-    __slots__ = ("_core", "journal", "raw")
+    __slots__ = ("_core", "_only_in_transaction", "hides_changes", "journal", "raw")
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, *, only_in_transaction: bool = False) -> None:
         self.raw = raw
+        self._only_in_transaction = only_in_transaction
+        self.hides_changes = False
+        """Whether a statement was run whose changes `total_changes` may not count, such as CREATE TABLE."""
         self.journal: CommitJournal | None = None
         """Notes what a group commit changes, for the hot cache; None when there is none."""
         # Opened now: SQLAlchemy rolls back what it finds open when it looks at a connection for the first time.
@@ -66,19 +69,24 @@ class SqliteExecutor:
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement."""
+        self._check_transaction()
         # A text with columns is a SELECT to SQLAlchemy, whatever it does.
-        if self.journal is not None and not isinstance(statement, (Select, CompoundSelect)):
-            self.journal.note_unknown()
+        if not isinstance(statement, (Select, CompoundSelect)):
+            self.hides_changes = self.hides_changes or not isinstance(statement, UpdateBase)
+            if self.journal is not None:
+                self.journal.note_unknown()
         return self._core.execute(statement, parameters)
 
     def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run a compiled statement and return its rows."""
+        self._check_transaction()
         if plan.writes is not None and self.journal is not None:
             self.journal.note(plan, parameters)
         return self.raw.execute(plan.sql, parameters).fetchall()
 
     def insert(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Insert one row and return its counted key."""
+        self._check_transaction()
         if plan.writes is not None and self.journal is not None:
             self.journal.note(plan, parameters)
         # RETURNING would cost half as much again as the insert itself (measured: 24 against 36 µs for a message).
@@ -86,16 +94,23 @@ class SqliteExecutor:
 
     def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Run a compiled statement and return how many rows it changed."""
+        self._check_transaction()
         if plan.writes is not None and self.journal is not None:
             self.journal.note(plan, parameters)
         return self.raw.execute(plan.sql, parameters).rowcount
 
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
         """Run a compiled statement once for each tuple of parameters."""
+        self._check_transaction()
         if plan.writes is not None and self.journal is not None:
             for parameters in rows:
                 self.journal.note(plan, parameters)
         self.raw.executemany(plan.sql, rows)
+
+    def _check_transaction(self) -> None:
+        # A work may have caught the error that ended its transaction; its next statement would commit by itself.
+        if self._only_in_transaction:
+            require_transaction(self.raw)
 
     def _open_core(self) -> Connection:
         # A synchronous engine over this very connection: all of SQLAlchemy's compiling, caching and result processing

@@ -17,8 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agent_system.database.driver import is_busy, sqlite
-from agent_system.errors import OutcomeUnknownError
+from agent_system.database.driver import is_busy, require_transaction, sqlite
+from agent_system.database.lanes import STOPPED
+from agent_system.errors import DatabaseBusyError, OutcomeUnknownError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -117,12 +118,13 @@ def _run_all(
 def _run_bare(executor: SqliteExecutor, work: Work[Any], position: int) -> Outcome:
     raw = executor.raw
     before = raw.total_changes
+    executor.hides_changes = False
     try:
-        return Outcome(value=work(executor))
+        return _run(executor, work)
     except Exception as exc:
         if not raw.in_transaction:
             raise _TransactionGoneError(position, exc) from exc
-        if raw.total_changes != before:
+        if raw.total_changes != before or executor.hides_changes:
             raise _RetryWithSavepointsError from exc
         return Outcome(error=exc)
 
@@ -131,7 +133,7 @@ def _run_isolated(executor: SqliteExecutor, work: Work[Any], position: int) -> O
     raw = executor.raw
     raw.execute("SAVEPOINT work")
     try:
-        outcome = Outcome(value=work(executor))
+        outcome = _run(executor, work)
     except Exception as exc:
         if not raw.in_transaction:
             raise _TransactionGoneError(position, exc) from exc
@@ -139,6 +141,17 @@ def _run_isolated(executor: SqliteExecutor, work: Work[Any], position: int) -> O
         outcome = Outcome(error=exc)
     raw.execute("RELEASE work")
     return outcome
+
+
+def _run(executor: SqliteExecutor, work: Work[Any]) -> Outcome:
+    try:
+        value = work(executor)
+    except StopIteration as exc:
+        # A future refuses it, and its caller would wait for ever.
+        raise RuntimeError(STOPPED) from exc
+    # A work may have caught the error that ended the transaction.
+    require_transaction(executor.raw)
+    return Outcome(value=value)
 
 
 def _commit(
@@ -163,6 +176,10 @@ def _commit(
 def _alone(executor: SqliteExecutor, work: Work[Any]) -> Outcome:
     try:
         return commit_group(executor, [work])[0]
+    except GroupBusyError as exc:
+        error = DatabaseBusyError()
+        error.__cause__ = exc
+        return Outcome(error=error)
     except Exception as exc:  # noqa: BLE001 (the others of the group still get their turn)
         return Outcome(error=exc)
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     import aiosqlite
 
-__all__ = ["Lane", "uncancelled"]
+__all__ = ["STOPPED", "Lane", "uncancelled"]
+
+STOPPED = "a unit of work raised StopIteration"
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -96,6 +98,9 @@ class Lane:
                 call.running = True
             try:
                 return function(*args, **kwargs)
+            except StopIteration as exc:
+                # A future refuses it, and its caller would wait for ever.
+                raise RuntimeError(STOPPED) from exc
             finally:
                 with self._guard:
                     call.running = False

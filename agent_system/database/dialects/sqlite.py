@@ -10,6 +10,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -112,8 +113,8 @@ class SqliteBackend:
 
     async def open(self) -> None:
         """Check the writer and the reader out of the pool for good."""
-        self._writing = await self._check_out()
-        self._reading = await self._check_out()
+        self._writing = await self._check_out(writes=True)
+        self._reading = await self._check_out(writes=False)
         if self._settings.inline_reads:
             self._inline = InlineReader(*sqlite_connection_arguments(self._url, self._settings))
         if self._settings.hot_cache_size:
@@ -136,25 +137,25 @@ class SqliteBackend:
             reopen=self._reopen_writer,
         )
 
-    async def _check_out(self) -> _Post:
+    async def _check_out(self, *, writes: bool) -> _Post:
         connection = await self.engine.connect()
         self._connections.append(connection)
         fairy = await connection.get_raw_connection()
         # SQLAlchemy types it as a plain DBAPI connection; every engine of ours has the fused adapter's.
         lane = cast("FusedConnection", fairy.dbapi_connection).lane
-        return _Post(connection, lane, await lane.run(SqliteExecutor, lane.raw))
+        return _Post(connection, lane, await lane.run(partial(SqliteExecutor, lane.raw, only_in_transaction=writes)))
 
-    async def _replace(self, post: _Post) -> _Post:
+    async def _replace(self, post: _Post, *, writes: bool) -> _Post:
         """Check another connection out for one that is broken."""
         logger.warning("a connection to %s is broken and is replaced", self._path)
         self._connections.remove(post.connection)
         with suppress(SQLAlchemyError, sqlite.Error, ValueError):
             await post.connection.invalidate()
             await post.connection.close()
-        return await self._check_out()
+        return await self._check_out(writes=writes)
 
     async def _reopen_writer(self) -> tuple[Lane, SqliteExecutor]:
-        self._writing = await self._replace(self._writing)
+        self._writing = await self._replace(self._writing, writes=True)
         self._keep_journal()
         return self._writing.lane, self._writing.executor
 
@@ -198,7 +199,7 @@ class SqliteBackend:
             if not is_broken(exc):
                 raise
         if post is self._reading:
-            self._reading = await self._replace(post)
+            self._reading = await self._replace(post, writes=False)
         return await self._reading.lane.run_interruptible(work, self._reading.executor)
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from agent_system.database.driver import require_transaction
 from agent_system.database.lanes import uncancelled
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -60,19 +62,19 @@ class SqliteTransaction:
         await self._execute(f"RELEASE {name}")
 
     async def _execute(self, statement: str) -> None:
-        await self._lane.run(self._lane.raw.execute, statement)
+        await self._lane.run(_execute, self._lane.raw, statement)
 
     async def commit(self) -> None:
         """Commit; a cancellation waits until it is known what became of it."""
-        await uncancelled(self._end(self._lane.raw.commit))
+        await uncancelled(self._end(_commit))
 
     async def rollback(self) -> None:
         """Roll back; nothing happens when the transaction is gone already."""
-        await uncancelled(self._end(self._lane.raw.rollback))
+        await uncancelled(self._end(_rollback))
 
-    async def _end(self, function: Any) -> None:
+    async def _end(self, function: Callable[[sqlite3.Connection], None]) -> None:
         try:
-            await self._lane.run(function)
+            await self._lane.run(function, self._lane.raw)
         finally:
             if self._lane.raw.in_transaction:
                 await self._lane.run(self._lane.raw.rollback)
@@ -82,15 +84,35 @@ class SqliteTransaction:
             self._on_end()
 
 
+# Whether the transaction is still there is asked on the connection's thread: only there is it sure that no statement of
+# the transaction, given up by its caller, is still running.
+
+
+def _execute(raw: sqlite3.Connection, statement: str) -> None:
+    require_transaction(raw)
+    raw.execute(statement)
+
+
+def _commit(raw: sqlite3.Connection) -> None:
+    require_transaction(raw)
+    raw.commit()
+
+
+def _rollback(raw: sqlite3.Connection) -> None:
+    raw.rollback()
+
+
 def _run(work: Work[T], executor: SqliteExecutor) -> T:
+    require_transaction(executor.raw)
     return work(executor)
 
 
 def _run_isolated(work: Work[T], executor: SqliteExecutor) -> T:
     raw = executor.raw
-    raw.execute("SAVEPOINT work")
+    _execute(raw, "SAVEPOINT work")
     try:
         result = work(executor)
+        require_transaction(raw)
     except BaseException:
         if raw.in_transaction:
             raw.execute("ROLLBACK TO work")
