@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Boolean
+from sqlalchemy import Boolean, Integer
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
@@ -12,7 +12,7 @@ from sqlalchemy.types import NullType
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
-__all__ = ["json_array_contains", "transaction_lock"]
+__all__ = ["json_array_contains", "json_array_length", "transaction_lock"]
 
 
 class json_array_contains(FunctionElement[bool]):  # noqa: N801 (reads as the SQL function that it is)
@@ -41,6 +41,25 @@ def _contains_on_postgresql(element: json_array_contains, compiler: SQLCompiler,
     array = f"CASE json_typeof({column}) WHEN 'array' THEN {column} END"
     items = f"json_array_elements({array}) AS item"
     return f"EXISTS (SELECT 1 FROM {items} WHERE item #>> '{{}}' = {value} AND json_typeof(item) = 'string')"
+
+
+class json_array_length(FunctionElement[int]):  # noqa: N801 (reads as the SQL function that it is)
+    """How many items the array in a JSON column has; 0 for a value that is no JSON array."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(json_array_length, "sqlite")
+def _length_on_sqlite(element: json_array_length, compiler: SQLCompiler, **arguments: Any) -> str:
+    column = compiler.process(element.clauses, **arguments)
+    return f"CASE WHEN json_valid({column}) THEN json_array_length({column}) ELSE 0 END"
+
+
+@compiles(json_array_length, "postgresql")
+def _length_on_postgresql(element: json_array_length, compiler: SQLCompiler, **arguments: Any) -> str:
+    column = compiler.process(element.clauses, **arguments)
+    return f"CASE json_typeof({column}) WHEN 'array' THEN json_array_length({column}) ELSE 0 END"
 
 
 class transaction_lock(FunctionElement[Any]):  # noqa: N801 (reads as the SQL function that it is)
