@@ -98,6 +98,19 @@ async def test_the_shipped_run_tells_who_did_what_where_and_for_how_much(em: Ent
     assert (model.name, (await em.hosts.require(model.host_id)).name) == ("small-coder", "example")
 
 
+async def test_the_conversation_knows_its_messages_and_the_project_and_the_tools_their_agent(em: EntityManager) -> None:
+    imported = await import_trajectory(em, SHIPPED)
+    root = await em.tasks.require(imported.run_id)
+    conversation = await em.conversations.require(root.conversation_id)
+    messages = await em.messages.find(conversation_id=conversation.id)
+    assert (conversation.message_count, conversation.head_message_id) == (18, messages[-1].id)
+    assert [m.parent_id for m in messages] == [None, *(m.id for m in messages[:-1])]
+    assert conversation.last_message_at == messages[-1].created_at
+    assert [agent.id for agent in await em.projects.agents_of(root.project_id)] == [root.agent_id]
+    tools = await em.agents.tools_of(root.agent_id)
+    assert {tool.name for tool in tools} == {"bash", "edit", "find_file", "open", "submit"}
+
+
 async def test_times_end_with_the_import_and_rise_with_the_measured_steps(em: EntityManager) -> None:
     imported = await import_trajectory(em, SHIPPED, clock=lambda: NOW)
     root = await em.tasks.require(imported.run_id)
@@ -147,6 +160,17 @@ async def test_a_second_import_adds_nothing(em: EntityManager) -> None:
     assert (first.is_new, second.is_new) == (True, False)
     assert second.run_id == first.run_id
     assert await counts(em) == stored
+
+
+async def test_a_run_whose_tasks_were_deleted_is_put_together_again(em: EntityManager) -> None:
+    imported = await import_trajectory(em, SHIPPED)
+    stored = await counts(em)
+    assert await em.tasks.delete(imported.run_id)
+    assert (await import_trajectory(em, SHIPPED)).is_new
+    del stored["events"]
+    assert stored.items() <= (await counts(em)).items()
+    calls = await em.tool_usage.find()
+    assert [call.task_id for call in calls] == [task.id for task in await em.tasks.find(parent_task_id=imported.run_id)]
 
 
 async def test_the_same_content_under_another_name_adds_nothing(em: EntityManager, tmp_path: Path) -> None:

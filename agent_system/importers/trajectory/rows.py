@@ -159,7 +159,6 @@ class RunRows:
         step = self._steps_by_message().get(message.position)
         return {
             "uid": uuid5(NAMESPACE, f"{self.run.digest}:message:{message.position}"),
-            "conversation_id": self.conversation_id,
             "task_id": self.id if step is None else self.step_id(step),
             "agent_id": self._agent_id(message.agent, owners) if is_agent else None,
             "author_name": message.agent if is_agent else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_system.clock import utc_now
 from agent_system.errors import DuplicateKeyError, ImportFileError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agent_system.entity_manager import EntityManager
-    from agent_system.importers.trajectory.run import TrajectoryRun
+    from agent_system.importers.trajectory.run import ToolSpec, TrajectoryRun
 
 __all__ = ["ImportedRun", "import_trajectory", "store_run"]
 
@@ -130,7 +130,10 @@ class _Writer:
         event = await self._import_event()
         with audit_context(actor=ACTOR, parent_event_id=event, tree_id=self.rows.id):
             owners = await self._owners()
-            await self.em.conversations.create(self.rows.conversation(owners))
+            # Whoever deleted the run's tasks may have kept its conversation, its calls and its ledger entry: those are
+            # found by their keys again.
+            if not await self.em.conversations.exists(id=self.rows.conversation_id):
+                await self.em.conversations.create(self.rows.conversation(owners))
             await self.em.tasks.create(self.rows.root_task(owners))
             await self._write_steps(owners)
             message_ids = await self._write_messages(owners)
@@ -164,15 +167,18 @@ class _Writer:
 
     async def _owners(self) -> Owners:
         em, run = self.em, self.run
-        project = await em.projects.upsert({"name": run.project, "user_id": None}, on=("name", "user_id"))
-        host = await em.hosts.upsert({"name": run.host}, on=("name",))
-        model = await em.models.upsert({"name": run.model, "host_id": host.id}, on=("name", "host_id"))
-        return Owners(
-            project_id=project.id,
-            agent_ids={name: await self._agent(name) for name in run.agents},
-            tool_ids={tool.name: await self._tool(tool.name, tool.description, tool.signature) for tool in run.tools},
-            model_id=model.id,
-        )
+        project = await em.projects.ensure(run.project)
+        agent_ids = {name: await self._agent(name) for name in run.agents}
+        tool_ids = {tool.name: await self._tool(tool) for tool in run.tools}
+        for agent_id in agent_ids.values():
+            await em.projects.add_agent(project.id, agent_id)
+        main_agent = agent_ids[run.agents[0]]
+        known = {tool.id for tool in await em.agents.tools_of(main_agent)}
+        for tool_id in tool_ids.values():
+            if tool_id not in known:
+                await em.agents.add_tool(main_agent, tool_id, granted_by=ACTOR)
+        model = await em.models.ensure(run.model, run.host)
+        return Owners(project_id=project.id, agent_ids=agent_ids, tool_ids=tool_ids, model_id=model.id)
 
     async def _agent(self, name: str) -> UUID:
         """Return the agent of this name; one that is there keeps its instruction, whatever this run's prompt says."""
@@ -181,11 +187,11 @@ class _Writer:
             agent = await self.em.agents.update(agent.id, {"instruction": self.run.system_prompt})
         return agent.id
 
-    async def _tool(self, name: str, description: str | None, signature: str | None) -> UUID:
-        tool = await self.em.tools.upsert({"name": name}, on=("name",))
-        if tool.description is None and description is not None:
-            changes: dict[str, Any] = {"description": description, "meta": {**tool.meta, "signature": signature}}
-            tool = await self.em.tools.update(tool.id, changes)
+    async def _tool(self, spec: ToolSpec) -> UUID:
+        tool = await self.em.tools.upsert({"name": spec.name}, on=("name",))
+        if tool.description is None and spec.description is not None:
+            meta = {**tool.meta, "signature": spec.signature}
+            tool = await self.em.tools.update(tool.id, {"description": spec.description, "meta": meta})
         return tool.id
 
     async def _write_steps(self, owners: Owners) -> None:
@@ -198,16 +204,17 @@ class _Writer:
         rows = [self.rows.message(message, owners) for message in self.run.messages]
         ids: dict[int, int] = {}
         for start in range(0, len(rows), BATCH):
-            stored = await self.em.messages.create_many(rows[start : start + BATCH])
+            stored = await self.em.messages.append_many(self.rows.conversation_id, rows[start : start + BATCH])
             ids |= {start + n: message.id for n, message in enumerate(stored)}
             self._advance(len(stored))
         return ids
 
     async def _write_calls(self, owners: Owners, message_ids: dict[int, int]) -> None:
         for step in self.run.steps:
-            rows = [self.rows.tool_call(step, n, owners, message_ids) for n in range(len(step.calls))]
-            await self.em.tool_usage.create_many(rows)
-            self._advance(len(rows))
+            for number in range(len(step.calls)):
+                row = self.rows.tool_call(step, number, owners, message_ids)
+                await self.em.tool_usage.upsert(row, on=("call_id",))
+                self._advance(1)
 
     def _advance(self, count: int) -> None:
         self._done += count
