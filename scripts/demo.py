@@ -29,7 +29,7 @@ def main() -> None:
     database = folder / "system.db"
     files = sample_files()
     heading(f"A new database: {database}")
-    heading(f"1. {len(files)} agent runs go into it, each in one transaction")
+    heading(f"1. Agent runs go into it, each in one transaction (files: {len(files)})")
     command(database, "import", "trajectory", *files)
     stored = asyncio.run(counts(database))
     show_counts(stored)
