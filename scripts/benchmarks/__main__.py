@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Who shows how speed depends on size, unless others are asked for.
 SMALL_FIELD = ["raw", "async_session", "ours"]
 
+SHOWN_PROBLEMS = 20
+
 
 def main(arguments: list[str]) -> int:
     """Run what the arguments ask for; the result is the exit code."""
@@ -67,7 +69,9 @@ def _soak(arguments: list[str]) -> int:
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to work (60)")
     problems = asyncio.run(soak(parser.parse_args(arguments).seconds, print))
-    print("\n".join(problems) if problems else "ledger = table, nothing grew")
+    print("\n".join(problems[:SHOWN_PROBLEMS]) if problems else "ledger = table, nothing grew")
+    if len(problems) > SHOWN_PROBLEMS:
+        print(f"and {len(problems) - SHOWN_PROBLEMS} more problems")
     return 1 if problems else 0
 
 
@@ -116,12 +120,13 @@ def _counts(rows: int | None) -> Counts:
     if rows is None:
         return Counts()
     full = Counts()
+    conversations = min(full.conversations, max(20, rows // 10))
     return Counts(
         operations=rows,
         bulk_rows=min(rows, full.bulk_rows),
         agents=min(rows, full.agents),
-        conversations=max(1, min(rows // 100, full.conversations)),
-        messages=min(rows * 10, full.messages),
+        conversations=conversations,
+        messages=conversations * min(100, max(10, rows // 20)),
     )
 
 

@@ -16,7 +16,7 @@ from agent_system import AgentSystemError
 from agent_system.errors import DatabaseBusyError, DuplicateKeyError, ForeignKeyError, OutcomeUnknownError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from agent_system import DatabaseManager, EntityManager
     from scripts.benchmarks.ledger import Ledger
@@ -25,6 +25,8 @@ __all__ = ["Strain"]
 
 ONE_IN_THREE = 1 / 3
 NOBODY = UUID(int=0)
+# The bit of a message's key that says that it belongs to no conversation.
+LONELY = 2
 # A caller that gives up does so within this time, about that of a group commit.
 LONGEST_PATIENCE_SECONDS = 0.01
 
@@ -36,8 +38,9 @@ class _ChangedMindError(Exception):
 class Strain:
     """Random operations on one database."""
 
-    def __init__(self, db: DatabaseManager, em: EntityManager, ledger: Ledger) -> None:
+    def __init__(self, db: DatabaseManager, em: EntityManager, ledger: Ledger, conversations: Sequence[UUID]) -> None:
         self._db = db
+        self._conversations = conversations
         self._em = em
         self._ledger = ledger
         self._problems: list[str] = []
@@ -47,7 +50,9 @@ class Strain:
             (self._create_and_leave, 10),
             (self._create_many, 3),
             (self._create_many_with_a_bad_one, 2),
-            (self._create_twice, 5),
+            (self._append_and_read, 15),
+            (self._repeat, 5),
+            (self._create_namesake, 5),
             (self._create_for_nobody, 5),
             (self._transaction, 3),
             (self._delete, 10),
@@ -83,7 +88,7 @@ class Strain:
 
     async def _create(self) -> None:
         uid = uuid7()
-        await self._write([uid], self._em.messages.create(_row(uid)))
+        await self._write([uid], self._em.messages.create(self._row(uid)))
 
     async def _create_and_leave(self) -> None:
         uids = [uuid7(), uuid7()]
@@ -95,7 +100,7 @@ class Strain:
             await task
 
     async def _insert(self, uids: list[UUID]) -> list[Any]:
-        return await self._em.messages.create_many([_row(uid) for uid in uids])
+        return await self._em.messages.create_many([self._row(uid) for uid in uids])
 
     async def _create_many(self) -> None:
         uids = [uuid7() for _ in range(random.randint(1, 20))]
@@ -103,18 +108,39 @@ class Strain:
 
     async def _create_many_with_a_bad_one(self) -> None:
         uids = [uuid7() for _ in range(5)]
-        rows = [_row(uid) for uid in uids]
+        rows = [self._row(uid) for uid in uids]
         rows[random.randrange(5)]["conversation_id"] = NOBODY
         await self._expect_refusal(uids, self._em.messages.create_many(rows), ForeignKeyError)
 
-    async def _create_twice(self) -> None:
+    async def _append_and_read(self) -> None:
+        uid = UUID(int=uuid7().int & ~LONELY)
+        conversation_id = self._conversation_of(uid)
+        history: list[Any] = []
+
+        async def append() -> list[Any]:
+            read = await self._em.messages.append_and_read(conversation_id, self._row(uid), 10)
+            history.extend(read)
+            return read[-1:]
+
+        await self._write([uid], append())
+        if history and (history[-1].uid != uid or any(one.conversation_id != conversation_id for one in history)):
+            self._problems.append(f"message {uid} is not at the end of what was read with it")
+
+    async def _repeat(self) -> None:
+        """A retried write must give the row that is there."""
         uid = self._some_uid(deletable=False)
         if uid is not None:
-            await self._expect_refusal([], self._em.messages.create(_row(uid)), DuplicateKeyError)
+            message = await self._em.messages.create(self._row(uid))
+            if message.id != self._ledger.written[uid]:
+                self._problems.append(f"message {uid} was written twice")
+
+    async def _create_namesake(self) -> None:
+        name = (await self._em.agents.require(random.choice([*self._ledger.versions]))).name
+        await self._expect_refusal([], self._em.agents.create({"name": name.upper()}), DuplicateKeyError)
 
     async def _create_for_nobody(self) -> None:
         uid = uuid7()
-        row = _row(uid) | {"conversation_id": NOBODY}
+        row = self._row(uid) | {"conversation_id": NOBODY}
         await self._expect_refusal([uid], self._em.messages.create(row), ForeignKeyError)
 
     async def _transaction(self) -> None:
@@ -127,7 +153,7 @@ class Strain:
 
     async def _transact(self, uids: list[UUID], *, fails: bool) -> list[Any]:
         async with self._db.transaction():
-            rows = [await self._em.messages.create(_row(uid)) for uid in uids]
+            rows = [await self._em.messages.create(self._row(uid)) for uid in uids]
             if fails:
                 raise _ChangedMindError
         return rows
@@ -201,6 +227,14 @@ class Strain:
         if any(message.content != str(message.uid) for message in page.items):
             self._problems.append("a list showed a message with another's content")
 
+    def _row(self, uid: UUID) -> dict[str, Any]:
+        """A message that follows from its key, so that it can be written again."""
+        row = {"uid": uid, "role": "user", "content": str(uid)}
+        return row if uid.int & LONELY else {**row, "conversation_id": self._conversation_of(uid)}
+
+    def _conversation_of(self, uid: UUID) -> UUID:
+        return self._conversations[uid.int // 4 % len(self._conversations)]
+
     def _some_uid(self, *, deletable: bool | None = None) -> UUID | None:
         """One of the newest acknowledged messages.
 
@@ -211,7 +245,3 @@ class Strain:
             uid for uid in itertools.islice(reversed(self._ledger.written), 20) if deletable in {None, uid.int % 2 == 0}
         ]
         return random.choice(newest) if newest else None
-
-
-def _row(uid: UUID) -> dict[str, Any]:
-    return {"uid": uid, "role": "user", "content": str(uid)}

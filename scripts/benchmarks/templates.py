@@ -36,6 +36,9 @@ AGENT_COLUMNS = (
     "created_at",
     "updated_at",
 )
+STAMPS = ("created_at", "updated_at")
+# So many that no two of 64 coroutines write to the same one at a time: without a lock some contenders lose updates.
+CHATS = 500
 LONG_AGO = "2020-01-01 00:00:00.000000"
 
 
@@ -76,7 +79,7 @@ def agent_values(row: Row, id_: str, now: str) -> tuple[Any, ...]:
 class Templates:
     """A folder of databases to begin with, each made when it is first asked for.
 
-    `empty` has only people, `agents` has agents, `history` has conversations with messages, `chat` a tenth of them.
+    `empty` has only people, `agents` has agents, `history` has conversations with messages, `chat` fewer of them.
 
     Args:
         agents: How many agents the template `agents` holds.
@@ -97,8 +100,8 @@ class Templates:
             fill: dict[str, Callable[[sqlite3.Connection], None]] = {
                 "empty": lambda _: None,
                 "agents": self._fill_agents,
-                "history": partial(self._fill_history, share=1),
-                "chat": partial(self._fill_history, share=10),
+                "history": partial(self._fill_history, conversations=self._conversations),
+                "chat": partial(self._fill_history, conversations=max(CHATS, self._conversations // 4)),
             }
             self._build(path, fill[name])
         return path
@@ -125,15 +128,24 @@ class Templates:
         rows = (agent_values(agent_row(number), str(uuid7()), LONG_AGO) for number in range(self._agents))
         connection.executemany(insert_statement("agents", AGENT_COLUMNS), rows)
 
-    def _fill_history(self, connection: sqlite3.Connection, *, share: int) -> None:
-        ids = [str(uuid7()) for _ in range(max(1, self._conversations // share))]
+    def _fill_history(self, connection: sqlite3.Connection, *, conversations: int) -> None:
+        ids = [str(uuid7()) for _ in range(conversations)]
         each = self._messages // self._conversations
+        count = len(ids) * each
+        columns = ("id", "title", "head_message_id", "revision", "message_count", "last_message_at", *STAMPS)
         connection.executemany(
-            insert_statement("conversations", ("id", "title", "message_count", "created_at", "updated_at")),
-            ((id_, f"conversation {number}", each, LONG_AGO, LONG_AGO) for number, id_ in enumerate(ids)),
+            insert_statement("conversations", columns),
+            (
+                (id_, f"conversation {number}", count - len(ids) + number + 1, each, each, LONG_AGO, LONG_AGO, LONG_AGO)
+                for number, id_ in enumerate(ids)
+            ),
         )
-        connection.executemany(insert_statement("messages", MESSAGE_COLUMNS), self._history(ids, len(ids) * each))
+        insert = insert_statement("messages", ("id", "parent_id", *MESSAGE_COLUMNS))
+        connection.executemany(insert, _history(ids, count))
 
-    def _history(self, ids: Sequence[str], count: int) -> Iterator[tuple[Any, ...]]:
-        for number in range(count):
-            yield message_values(message_row(number), LONG_AGO, ids[number % len(ids)])
+
+def _history(ids: Sequence[str], count: int) -> Iterator[tuple[Any, ...]]:
+    """Messages of all conversations in turn; each follows the one before it in its conversation."""
+    for number in range(count):
+        parent_id = number + 1 - len(ids) if number >= len(ids) else None
+        yield (number + 1, parent_id, *message_values(message_row(number), LONG_AGO, ids[number % len(ids)]))

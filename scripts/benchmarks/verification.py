@@ -32,6 +32,10 @@ PAGE = 50
 
 # What a template holds was written long ago.
 NEW_MESSAGES = "SELECT content FROM messages WHERE created_at > '2021'"
+DETACHED_HEADS = """
+    SELECT count(*) FROM conversations
+    WHERE head_message_id <> (SELECT max(id) FROM messages WHERE conversation_id = conversations.id)
+"""
 
 
 class VerificationError(Exception):
@@ -76,10 +80,13 @@ def changes_written(connection: sqlite3.Connection, contender: Contender, measur
 
 
 def turns_written(connection: sqlite3.Connection, contender: Contender, measured: Measured) -> None:
-    """The appended messages are there, and some of them were in what was read back."""
+    """The appended messages are there, counted, linked to those before them, and were in what was read back."""
     appended = {row["content"] for _, row in measured.done}
     stored = _column(connection, NEW_MESSAGES)
     _equal(digest(stored), digest(appended), "checksum of the appended messages")
+    counted = "SELECT (SELECT sum(message_count) FROM conversations) - (SELECT count(*) FROM messages)"
+    _equal(_column(connection, counted), [0], "messages that are not counted")
+    _equal(_column(connection, DETACHED_HEADS), [0], "conversations whose head is not their last message")
     for messages in measured.results:
         contents = {contender.value(message, "content") for message in messages}
         _equal(bool(contents & appended), bool(contents), "an appended message was read back")

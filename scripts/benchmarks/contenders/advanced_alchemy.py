@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import tuple_, update
+from sqlalchemy import tuple_
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlmodel import col
 
 from agent_system.clock import utc_now
 from agent_system.models import Agent, Conversation, Message
-from scripts.benchmarks.contenders.async_session import open_engine
+from scripts.benchmarks.contenders.async_session import count_message, open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,9 @@ _repository: Any = importlib.import_module("advanced_alchemy.repository")
 _filters: Any = importlib.import_module("advanced_alchemy.filters")
 _AgentRepository: Any = type("AgentRepository", (_repository.SQLAlchemyAsyncRepository,), {"model_type": Agent})
 _MessageRepository: Any = type("MessageRepository", (_repository.SQLAlchemyAsyncRepository,), {"model_type": Message})
+_ConversationRepository: Any = type(
+    "ConversationRepository", (_repository.SQLAlchemyAsyncRepository,), {"model_type": Conversation}
+)
 
 
 class AdvancedAlchemy:
@@ -89,19 +92,11 @@ class AdvancedAlchemy:
         return agents, (agents[-1].name, agents[-1].id) if len(agents) == count else None
 
     async def chat_turn(self, conversation_id: UUID, row: Row, count: int) -> Sequence[Any]:
-        """Add, count, commit and list in one session."""
+        """Get, add, count, commit and list in one session."""
         async with self._sessions() as session:
-            message = await _MessageRepository(session=session).add(Message(conversation_id=conversation_id, **row))
-            counted = update(Conversation).where(col(Conversation.id) == conversation_id)
-            await session.execute(
-                counted.values(
-                    head_message_id=message.id,
-                    revision=Conversation.revision + 1,
-                    message_count=Conversation.message_count + 1,
-                    last_message_at=message.created_at,
-                    updated_at=message.created_at,
-                )
-            )
+            conversation = await _ConversationRepository(session=session).get(conversation_id)
+            message = Message(conversation_id=conversation_id, parent_id=conversation.head_message_id, **row)
+            count_message(conversation, await _MessageRepository(session=session).add(message))
             await session.commit()
             return await self._last(session, conversation_id, count)
 

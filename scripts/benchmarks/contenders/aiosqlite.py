@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from scripts.benchmarks.contenders.contender import pragmas
 from scripts.benchmarks.contenders.raw import (
+    APPEND_MESSAGE,
     COUNT_MESSAGE,
     GET_AGENT,
     INSERT_AGENT,
@@ -99,7 +100,7 @@ class RawAiosqlite:
         """Insert, count, select."""
         now, id_ = now_text(), str(conversation_id)
         async with self._transaction():
-            inserted = await self._writer.execute_insert(INSERT_MESSAGE, message_values(row, now, id_))
+            inserted = await self._writer.execute_insert(APPEND_MESSAGE, (*message_values(row, now, id_), id_))
             message_id = inserted[0] if inserted else None
             await self._writer.execute_fetchall(COUNT_MESSAGE, (message_id, now, now, id_))
         return await self.last_messages(conversation_id, count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event, tuple_, update
+from sqlalchemy import event, tuple_
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scripts.benchmarks.contenders.contender import Options
     from scripts.benchmarks.rows import Row
 
-__all__ = ["AsyncSessionContender", "open_engine"]
+__all__ = ["AsyncSessionContender", "count_message", "open_engine"]
 
 
 def open_engine(path: Path, options: Options) -> AsyncEngine:
@@ -38,6 +38,14 @@ def open_engine(path: Path, options: Options) -> AsyncEngine:
         cursor.close()
 
     return engine
+
+
+def count_message(conversation: Conversation, message: Message) -> None:
+    """Make a message that has its key the head of its conversation."""
+    conversation.head_message_id = message.id
+    conversation.revision += 1
+    conversation.message_count += 1
+    conversation.last_message_at = conversation.updated_at = message.created_at
 
 
 class AsyncSessionContender:
@@ -100,21 +108,13 @@ class AsyncSessionContender:
         return agents, (agents[-1].name, agents[-1].id) if len(agents) == count else None
 
     async def chat_turn(self, conversation_id: UUID, row: Row, count: int) -> Sequence[Any]:
-        """Add, count, commit and select in one session."""
+        """Get, add, count, commit and select in one session."""
         async with self._sessions() as session:
-            message = Message(conversation_id=conversation_id, **row)
+            conversation = await session.get_one(Conversation, conversation_id)
+            message = Message(conversation_id=conversation_id, parent_id=conversation.head_message_id, **row)
             session.add(message)
             await session.flush()
-            counted = update(Conversation).where(col(Conversation.id) == conversation_id)
-            await session.exec(
-                counted.values(
-                    head_message_id=message.id,
-                    revision=Conversation.revision + 1,
-                    message_count=Conversation.message_count + 1,
-                    last_message_at=message.created_at,
-                    updated_at=message.created_at,
-                )
-            )
+            count_message(conversation, message)
             await session.commit()
             return await self._last(session, conversation_id, count)
 

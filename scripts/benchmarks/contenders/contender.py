@@ -65,7 +65,7 @@ class Contender(Protocol):
         """Read one agent by its key."""
 
     async def last_messages(self, conversation_id: UUID, count: int) -> Sequence[Any]:
-        """Read the last messages of a conversation, the newest first."""
+        """Read the last messages of a conversation, in either order."""
 
     async def list_agents(self, after: Any, count: int) -> tuple[Sequence[Any], Any]:
         """Read a page of agents in the order of their names; None as `after` is the first page, as result the end."""

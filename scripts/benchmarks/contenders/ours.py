@@ -56,9 +56,8 @@ class AgentSystem:
         return await self._em.agents.get_by_id(agent_id)
 
     async def last_messages(self, conversation_id: UUID, count: int) -> Sequence[Any]:
-        """List from the end."""
-        where = {"conversation_id": conversation_id}
-        return (await self._em.messages.list(where, "-id", count)).items
+        """Read from the end."""
+        return await self._em.messages.last(conversation_id, count)
 
     async def list_agents(self, after: Any, count: int) -> tuple[Sequence[Any], Any]:
         """List by name."""
@@ -66,9 +65,8 @@ class AgentSystem:
         return page.items, page.next_cursor
 
     async def chat_turn(self, conversation_id: UUID, row: Row, count: int) -> Sequence[Any]:
-        """Create in the conversation, then list from the end."""
-        await self._em.messages.create({**row, "conversation_id": conversation_id})
-        return await self.last_messages(conversation_id, count)
+        """Append and read."""
+        return await self._em.messages.append_and_read(conversation_id, row, count)
 
     def value(self, item: Any, column: str) -> Any:
         """The attribute."""

@@ -37,6 +37,10 @@ UPDATE_AGENT = """
 """
 LAST_MESSAGES = "SELECT * FROM messages WHERE conversation_id = ? ORDER BY id DESC LIMIT ?"
 LIST_AGENTS = "SELECT * FROM agents WHERE (name, id) > (?, ?) ORDER BY name, id LIMIT ?"
+APPEND_MESSAGE = f"""
+    INSERT INTO messages ({", ".join(MESSAGE_COLUMNS)}, parent_id)
+    VALUES ({", ".join("?" * len(MESSAGE_COLUMNS))}, (SELECT head_message_id FROM conversations WHERE id = ?))
+"""
 COUNT_MESSAGE = """
     UPDATE conversations SET head_message_id = ?, revision = revision + 1, message_count = message_count + 1,
     last_message_at = ?, updated_at = ? WHERE id = ?
@@ -142,7 +146,7 @@ class RawFloor:
 
     def _append(self, conversation_id: UUID, row: Row) -> None:
         now, id_ = now_text(), str(conversation_id)
-        cursor = self._connection.execute(INSERT_MESSAGE, message_values(row, now, id_))
+        cursor = self._connection.execute(APPEND_MESSAGE, (*message_values(row, now, id_), id_))
         self._connection.execute(COUNT_MESSAGE, (cursor.lastrowid, now, now, id_))
 
 

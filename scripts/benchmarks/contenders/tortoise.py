@@ -12,6 +12,7 @@ from agent_system.clock import utc_now
 from agent_system.models import Agent, Conversation, Message
 from agent_system.models.columns import Json, Real, UtcDateTime, Uuid
 from agent_system.models.naming import name_key
+from scripts.benchmarks.contenders.async_session import count_message
 from scripts.benchmarks.contenders.contender import pragmas
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def _model(entity: type[SQLModel], name: str) -> Any:
 AgentModel = _model(Agent, "AgentModel")
 MessageModel = _model(Message, "MessageModel")
 ConversationModel = _model(Conversation, "ConversationModel")
+COUNTED = ["head_message_id", "revision", "message_count", "last_message_at", "updated_at"]
 
 
 class TortoiseContender:
@@ -123,16 +125,13 @@ class TortoiseContender:
         return agents, agents[-1].name if len(agents) == count else None
 
     async def chat_turn(self, conversation_id: UUID, row: Row, count: int) -> Sequence[Any]:
-        """Create and count in a transaction, then filter."""
+        """Get, create and count in a transaction, then filter."""
         async with _transactions.in_transaction():
-            message = await MessageModel.create(conversation_id=conversation_id, **row)
-            await ConversationModel.filter(id=conversation_id).update(
-                head_message_id=message.id,
-                revision=_expressions.F("revision") + 1,
-                message_count=_expressions.F("message_count") + 1,
-                last_message_at=message.created_at,
-                updated_at=message.created_at,
-            )
+            conversation = await ConversationModel.get(id=conversation_id)
+            parent_id = conversation.head_message_id
+            message = await MessageModel.create(conversation_id=conversation_id, parent_id=parent_id, **row)
+            count_message(conversation, message)
+            await conversation.save(update_fields=COUNTED)
         return await self.last_messages(conversation_id, count)
 
     def value(self, item: Any, column: str) -> Any:
