@@ -94,11 +94,18 @@ class Transaction:
             raise TransactionError(message)
 
     async def run(self, work: Work[T], *, isolate: bool) -> T:
-        """Run a unit of work in the transaction."""
+        """Run a unit of work in the transaction; it is interrupted when the transaction's time is over."""
         async with self._busy:
             self._check_alive()
-            with translated():
-                return await self._inner.run(work, isolate=isolate)
+            limit = asyncio.timeout_at(self._deadline.when())
+            try:
+                async with limit:
+                    with translated():
+                        return await self._inner.run(work, isolate=isolate)
+            except TimeoutError:
+                if limit.expired():
+                    raise self._timeout_error() from None
+                raise
 
     async def connection(self) -> AsyncConnection:
         """SQLAlchemy's connection that the transaction runs on."""
