@@ -28,8 +28,11 @@ __all__ = ["InlineReader"]
 # A read that is slower than this does not go on on the loop's thread. A warm lookup takes 0.005 ms, 50 warm messages
 # 0.2 ms, a page from an SSD 0.1 ms, from a spinning or remote disk about 10 ms.
 SLOW_READ_SECONDS = 0.002
-# For how long reads take the lane after a slow or busy one.
-PAUSE_SECONDS = 0.25
+# For how long reads take the lane after a slow or busy one: shortly at first, for a read may be slow only because the
+# processor was busy, and twice as long with each that follows soon.
+PAUSE_SECONDS = 0.01
+PAUSE_LIMIT_SECONDS = 1.0
+READS_UNTIL_FORGIVEN = 256
 # How many of SQLite's virtual instructions lie between two looks at the clock: a row of 40 columns is about 50.
 INSTRUCTIONS_BETWEEN_LOOKS = 200
 # 32 lookups of 10 µs keep the loop for a third of a millisecond.
@@ -46,6 +49,8 @@ class InlineReader:
         self._raw.set_progress_handler(self._is_late, INSTRUCTIONS_BETWEEN_LOOKS)
         self._deadline = 0.0
         self._paused_until = 0.0
+        self._pause_seconds = PAUSE_SECONDS
+        self._until_forgiven = 0
         self._until_yield = READS_BETWEEN_YIELDS
         self.reads = 0
         """How many lookups were answered here."""
@@ -67,6 +72,7 @@ class InlineReader:
             self._pause(started)
             return None
         self.reads += 1
+        self._until_forgiven -= 1
         if self._is_late():
             self._pause(started)
         self._until_yield -= 1
@@ -80,7 +86,10 @@ class InlineReader:
 
     def _pause(self, now: float) -> None:
         self.refusals += 1
-        self._paused_until = now + PAUSE_SECONDS
+        is_again = self._until_forgiven > 0
+        self._pause_seconds = min(self._pause_seconds * 2, PAUSE_LIMIT_SECONDS) if is_again else PAUSE_SECONDS
+        self._until_forgiven = READS_UNTIL_FORGIVEN
+        self._paused_until = now + self._pause_seconds
 
     def close(self) -> None:
         """Close the connection."""
