@@ -59,6 +59,11 @@ class MessageHistory:
                 return self._plans.hydrate.all(reversed(rows) if newest_first else rows)
         return []
 
+    def line(self, conversation_id: UUID, limit: int) -> tuple[Plan, tuple[Any, ...]]:
+        """The plan for the end of a conversation that was never forked, newest first, and its parameters."""
+        plan = self._plan("end", is_forked=False)
+        return plan, plan.encode({"conversation_id": conversation_id, "limit": limit})
+
     def _plan(self, side: Side, *, is_forked: bool) -> Plan:
         plan = self._compiled.get((side, is_forked))
         if plan is None:

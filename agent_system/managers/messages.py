@@ -29,6 +29,9 @@ __all__ = ["MessageManager"]
 
 Data = Mapping[str, Any] | Message
 DEFAULT_LAST = 50
+MOST_FAMILIAR = 10_000
+# The author of a message without one; no identity has this id, because it would be empty.
+NOBODY = ""
 
 
 class MessageManager(Manager[Message]):
@@ -56,6 +59,16 @@ class MessageManager(Manager[Message]):
             IntegrityError: They break a rule of the schema, such as a missing conversation.
             ConflictError: The `uid` belongs to a message of another conversation.
         """
+        author = self._familiar_author(data)
+        if author is not None:
+            # What most messages outside of conversations are: one insert, by somebody whose identity is there.
+            values = self.new_values(data)
+            try:
+                await self.run(self.store.prepare_insert(values), values)
+            except ForeignKeyError:
+                self._familiar.discard(author)
+            else:
+                return self.plans.hydrate.build(values)
         (message,) = await self.create_many([data])
         return message
 
@@ -123,6 +136,7 @@ class MessageManager(Manager[Message]):
         values, write = self._prepare(rows, expected_revision)
         if values:
             await self.run_racing(write, values)
+            self._remember_authors(values)
         return [self.plans.hydrate.build(each) for each in values]
 
     def _prepare(
@@ -145,6 +159,10 @@ class MessageManager(Manager[Message]):
             ValidationError: `n` is below 1.
         """
         _check_limit(n)
+        plan, parameters = self._history.line(conversation_id, n)
+        rows = await self._db.fetch(plan, parameters)
+        if rows:
+            return self.plans.hydrate.all(reversed(rows))
         return await self._db.read(lambda executor: self._history.read(executor, conversation_id, n))
 
     async def before(self, conversation_id: UUID, message_id: int, n: int = DEFAULT_LAST) -> builtins.list[Message]:
@@ -197,6 +215,25 @@ class MessageManager(Manager[Message]):
         is_new = columns["created_at"] >= aware(since, "since")
         statement = select(func.count()).where(columns[key] == value, is_new)
         return int(await self._db.read(lambda executor: executor.execute(statement).scalar_one()))
+
+    def _familiar_author(self, data: Data) -> str | None:
+        """The author of a message that stands alone, when their identity was seen; None when more has to be written."""
+        if not isinstance(data, Mapping) or "uid" in data or data.get("conversation_id") is not None:
+            return None
+        author = data.get("user_id")
+        if author is None:
+            return NOBODY
+        return author if isinstance(author, str) and author in self._familiar else None
+
+    def _remember_authors(self, rows: builtins.list[dict[str, Any]]) -> None:
+        if len(self._familiar) > MOST_FAMILIAR:
+            self._familiar.clear()
+        self._familiar.update(author for values in rows if (author := values["user_id"]) is not None)
+
+    @cached_property
+    def _familiar(self) -> set[str]:
+        # Only a hint: an identity that has been deleted since is a ForeignKeyError, and is then made again.
+        return set()
 
     @cached_property
     def _conversations(self) -> RowStore[Conversation]:
