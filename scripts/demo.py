@@ -53,7 +53,9 @@ def main() -> None:
     show_counts(stored)
     heading("7. How the database is")
     command(database, "health")
-    print(f"\nAll as it should be. Look around: agent-system --url {shlex.quote(str(database))} show runs")
+    # With its folder: the environment that was set up for this need not be the shell's own.
+    program = Path(sys.executable).with_name("agent-system")
+    print(f"\nAll as it should be. Look around: {shlex.join([str(program), '--url', str(database)])} show runs")
 
 
 def sample_files() -> list[Path]:
