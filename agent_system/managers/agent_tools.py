@@ -109,7 +109,8 @@ class AgentToolManager(Manager[AgentTool]):
     async def capable_with_tools(self, capability: str) -> builtins.list[Agent]:
         """Return the agents with a capability, in the order of their keys, each with its tools, by one statement."""
         plan = self._capable_plan
-        rows = await self._db.fetch(plan, plan.encode({"capability": capability, "now": self._clock()}))
+        parameters = plan.encode({"capability": capability, "now": self._clock()})
+        rows = await self._db.read(lambda executor: executor.fetch(plan, parameters))
         return _grouped(rows, self._agents, self._tools)
 
     @cached_property

@@ -17,7 +17,7 @@ from agent_system.types import AgentStatus, EntityType, LifecycleStatus
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from agent_system.database.manager import DatabaseManager
@@ -58,7 +58,7 @@ class AgentManager(Manager[Agent]):
         return await self._find(has_item(self.plans.columns["capabilities"], capability))
 
     async def find_by_capability_with_tools(
-        self, *, capability: str, include_tools: bool = True
+        self, capability: str, *, include_tools: bool = True
     ) -> builtins.list[Agent]:
         """Return the agents that have a capability, each with `tools` loaded, by one statement.
 
@@ -166,16 +166,34 @@ class AgentManager(Manager[Agent]):
         """Return the tools that an agent has been given and still has, by name."""
         return await self._links.tools_of(agent_id)
 
-    async def set_base_permissions(self, **data: Any) -> AgentPermission:
-        """Set what one agent (`agent_id=`), or every agent of a kind (`agent_type=`), may do before a task lends more.
+    async def set_base_permissions(
+        self,
+        *,
+        agent_id: Any = None,
+        agent_type: str | None = None,
+        base_tools: Iterable[str] | None = None,
+        entity_permissions: Mapping[str, Sequence[str]] | None = None,
+        max_concurrent_tools: int | None = None,
+    ) -> AgentPermission:
+        """Set what one agent, or every agent of a kind, may do before a task lends more; None leaves what is there.
 
-        The other keys are the columns of `AgentPermission`; those that are not given stay as they are.
+        Args:
+            agent_type: The kind: a specialization, or a name.
+            base_tools: Names of tools; "all" is every tool.
+            entity_permissions: Actions by entity type, as `AgentPermissions` reads them.
 
         Raises:
-            ValidationError: Neither or both of the two were given, or a value was refused.
+            ValidationError: Neither or both of `agent_id` and `agent_type` were given, or a value was refused.
             ForeignKeyError: There is no such agent.
         """
-        return await self._permissions.put(data)
+        given = {
+            "agent_id": agent_id,
+            "agent_type": agent_type,
+            "base_tools": None if base_tools is None else [*base_tools],
+            "entity_permissions": None if entity_permissions is None else dict(entity_permissions),
+            "max_concurrent_tools": max_concurrent_tools,
+        }
+        return await self._permissions.put({key: value for key, value in given.items() if value is not None})
 
     async def permissions_of(self, agent_id: Any, task_id: Any = None, at: datetime | None = None) -> AgentPermissions:
         """Return all that an agent may do, for one task or for none; see `PermissionManager.of_agent`.
