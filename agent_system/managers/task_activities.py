@@ -54,7 +54,7 @@ class ActivityManager(Manager[TaskActivity]):
         from_task = select(*line.values()).where(_tasks.c.id == given["task_id"])
         statement = insert(self.plans.table).from_select(list(line), from_task, include_defaults=False)
         statement = statement.returning(*self.plans.table.columns)
-        return compile_plan(statement, self._db.dialect, writes=self.plans.table.name)
+        return compile_plan(statement, self._db.dialect, writes=self.plans.table.name, adds_rows=True)
 
 
 class ActivityLog:

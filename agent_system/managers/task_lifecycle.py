@@ -120,6 +120,8 @@ class TaskLifecycle(Manager[Task]):
     async def retry(self, task_id: Any, reason: str | None = None) -> Task:
         """Let a task that failed, or was stopped, be done again; its error moves to its log.
 
+        One that failed with another waits until that one has been done again too.
+
         Raises:
             NotFoundError: There is no such task.
             TransitionError: It neither failed nor was stopped.

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from agent_system.errors import NotFoundError, TransitionError, ValidationError
+from agent_system.managers.task_activities import ActivityLog
 from agent_system.types import DependencyPolicy, TaskStatus
 from tests.statements import recorded_statements
 
@@ -246,6 +247,24 @@ async def test_failures_and_new_edges_at_once_leave_nobody_behind(em: EntityMana
         first, second = await make_tasks(em, "a", "b")
         await asyncio.gather(em.tasks.set_error(first.id, "broken"), em.tasks.add_dependency(second.id, first.id))
         assert await statuses(em, [first, second]) == ["failed", "failed"]
+
+
+async def test_a_failure_that_cannot_be_written_whole_leaves_nothing(
+    em: EntityManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = await make_chain(em, "a", "b", "c")
+    before = await em.events.count()
+
+    def refuse(*_arguments: Any) -> None:
+        message = "no room in the log"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(ActivityLog, "record_many", refuse)
+    with pytest.raises(RuntimeError, match="no room"):
+        await em.tasks.set_error(first.id, "broken")
+    assert await statuses(em, [first, second, third]) == ["pending"] * 3
+    assert (await em.tasks.activities(first.id)).items == []
+    assert await em.events.count() == before
 
 
 async def test_edges_go_with_their_tasks(em: EntityManager) -> None:
