@@ -236,7 +236,7 @@ async def test_items_are_added_once_and_removed(em: EntityManager) -> None:
     assert (await em.agents.add_context_document(agent.id, "rules")).context_documents == ["rules"]
     assert (await em.agents.remove_context_document(agent.id, "rules")).context_documents == []
     with pytest.raises(ValidationError, match="capabilities"):
-        await em.agents.add_capability(agent.id, 3)  # type: ignore[arg-type]
+        await em.agents.add_capability(agent.id, 3)
 
 
 async def test_one_of_two_writers_of_a_version_wins(em: EntityManager) -> None:

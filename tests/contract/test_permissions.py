@@ -78,7 +78,7 @@ async def test_bad_permissions_are_refused(em: EntityManager) -> None:
     with pytest.raises(ValidationError, match="max_concurrent_tools"):
         await em.agents.set_base_permissions(agent_id=agent.id, max_concurrent_tools=-1)
     with pytest.raises(ValidationError, match="base_tools"):
-        await em.agents.set_base_permissions(agent_id=agent.id, base_tools=[1])  # type: ignore[list-item]
+        await em.agents.set_base_permissions(agent_id=agent.id, base_tools=[1])
 
 
 async def test_actions_and_their_wildcards(em: EntityManager) -> None:

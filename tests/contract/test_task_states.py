@@ -156,7 +156,7 @@ async def test_missing_tasks_and_unknown_states(em: EntityManager) -> None:
     with pytest.raises(ValidationError, match="status"):
         await em.tasks.set_status(task.id, "sleeping")
     with pytest.raises(ValidationError, match="result"):
-        await em.tasks.set_result(task.id, {"a": 1})  # type: ignore[arg-type]
+        await em.tasks.set_result(task.id, {"a": 1})
 
 
 async def test_one_of_many_takers_of_a_task_gets_it(em: EntityManager) -> None:

@@ -202,7 +202,7 @@ async def test_bad_activities_are_refused(em: EntityManager) -> None:
     with pytest.raises(ValidationError, match="data"):
         await em.tasks.add_activity(task.id, "line", data=float("nan"))
     with pytest.raises(ValidationError, match="message"):
-        await em.tasks.add_activity(task.id, None)  # type: ignore[arg-type]
+        await em.tasks.add_activity(task.id, None)
     assert (await em.tasks.activities(task.id)).items == []
 
 
