@@ -59,7 +59,7 @@ class Hydrator(Generic[Row]):
 
     def build(self, values: dict[str, Any]) -> Row:
         """Make a detached instance of decoded attribute values."""
-        return self._adopt(values.copy())
+        return self._adopt(dict(values))
 
     def __call__(self, row: Sequence[Any]) -> Row:
         """Turn one driver row into an instance."""
