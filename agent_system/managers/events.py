@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from agent_system.models import Event
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -161,6 +162,6 @@ class EventManager(Manager[Event]):
 
     def new_values(self, data: Mapping[str, Any] | Event) -> dict[str, Any]:
         """Accept an entity's key as it is, not only as text."""
-        if not isinstance(data, Event) and "entity_id" in data:
+        if isinstance(data, Mapping) and "entity_id" in data:
             data = {**data, "entity_id": entity_key(data["entity_id"])}
         return super().new_values(data)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, tuple_
+from sqlalchemy import ClauseElement, ColumnElement, and_, or_, tuple_
 
 from agent_system.errors import CursorError, ValidationError
+from agent_system.models.columns import Json
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect, Select
@@ -64,10 +65,56 @@ def _expression(plans: TablePlans[Any], one: Any) -> ColumnElement[bool]:
 
 
 def equals(plans: TablePlans[Any], key: str, value: Any) -> ColumnElement[bool]:
-    """The condition that a column has a value; None means that it has none."""
+    """The condition that a column has a value; None means that it has none.
+
+    Raises:
+        ValidationError: There is no such column, the value is of another type, or the column holds JSON, which has
+            many spellings of one value.
+    """
     column = plans.columns[attribute(plans, key)]
+    if value is not None:
+        _refuse_json(plans, column, key)
+        _check_type(plans, column, key, value)
     condition: ColumnElement[bool] = column.is_(None) if value is None else column == value
     return condition
+
+
+def _check_type(plans: TablePlans[Any], column: Any, key: str, value: Any) -> None:
+    """Refuse a value that no row can have: SQLite would find nothing, PostgreSQL's driver would fail."""
+    if not isinstance(value, ClauseElement) and not _FITS[column.type.python_type](value):
+        kind = column.type.python_type.__name__
+        message = f"{plans.table.name}.{key}: {value!r} is no {kind} that the column could hold"
+        raise ValidationError(message, field=key, entity=plans.table.name)
+
+
+def _is_uuid(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            UUID(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, UUID)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+_FITS: Mapping[type, Callable[[Any], bool]] = {
+    bool: lambda value: isinstance(value, bool),
+    datetime: lambda value: isinstance(value, datetime) and value.utcoffset() is not None,
+    float: lambda value: isinstance(value, float) or _is_int(value),
+    int: _is_int,
+    str: lambda value: isinstance(value, str),
+    UUID: _is_uuid,
+}
+
+
+def _refuse_json(plans: TablePlans[Any], column: Any, key: str) -> None:
+    if isinstance(column.type, Json):
+        message = f"{plans.table.name}.{key} holds JSON, which is neither compared as a whole nor ordered"
+        raise ValidationError(message, field=key, entity=plans.table.name)
 
 
 def attribute(plans: TablePlans[Any], key: str) -> str:
@@ -126,10 +173,11 @@ def parse_order(plans: TablePlans[Any], order_by: str | None) -> Order:
     """Read `column` or `-column`; None is the primary key.
 
     Raises:
-        ValidationError: There is no such column.
+        ValidationError: There is no such column, or it holds JSON.
     """
     text = order_by or plans.primary_key[0]
     key = attribute(plans, text.removeprefix("-"))
+    _refuse_json(plans, plans.columns[key], key)
     return Order(
         key=key,
         descending=text.startswith("-"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sqlalchemy import and_, or_
@@ -13,7 +14,6 @@ from agent_system.models import EntityRelationship
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Mapping
 
 __all__ = ["Direction", "RelationManager"]
 
@@ -37,7 +37,7 @@ class RelationManager(Manager[EntityRelationship]):
 
     def new_values(self, data: Mapping[str, Any] | EntityRelationship) -> dict[str, Any]:
         """Accept the keys of the ends as they are, not only as text."""
-        if not isinstance(data, EntityRelationship):
+        if isinstance(data, Mapping):
             data = {
                 key: entity_key(value) if key in {"source_id", "target_id"} else value for key, value in data.items()
             }

@@ -73,7 +73,7 @@ class RowValidator(Generic[Row]):
         self._factories: list[tuple[str, Callable[[], Any]]] = []
         self._collect_defaults(stored)
         self._create = self._adapter("Create", writable, partial=False)
-        self._changeable = frozenset(key for key in writable if key not in fixed)
+        self.changeable = frozenset(key for key in writable if key not in fixed)
         self._change = self._adapter("Change", [key for key in writable if key not in fixed], partial=True)
         self._key = self._adapter("Key", list(plans.primary_key), partial=False, key=True)
 
@@ -105,7 +105,7 @@ class RowValidator(Generic[Row]):
 
     def upsert_changes(self, data: Mapping[str, Any] | Row, on: tuple[str, ...]) -> dict[str, Any]:
         """What of the data an upsert changes in a row that is there: what was given, but for the key and `on`."""
-        given = {key: value for key, value in self._as_dict(data).items() if key in self._changeable and key not in on}
+        given = {key: value for key, value in self._as_dict(data).items() if key in self.changeable and key not in on}
         return self.change_values(given) if given else {}
 
     def check_key(self, values: dict[str, Any]) -> dict[str, Any]:
