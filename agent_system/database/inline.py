@@ -4,8 +4,10 @@ A read that never leaves the thread is always coherent, but it must not hurt the
 
 - the connection never waits for a lock: when the file is busy, the read goes through the reader's lane;
 - a read that takes longer than two milliseconds (cold pages, huge rows) is broken off between two rows and sent through
-  the lane, and so are the following ones for a while: the loop stops for these two milliseconds and one cold page;
-- reads that never suspend would starve other tasks, so now and then one yields.
+  the lane, and so are the following ones for a while;
+- reads that never suspend would starve other tasks, so now and then one yields, at the latest after two milliseconds.
+
+So the loop stops for four milliseconds and one more row at the longest, however many tasks look things up.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent_system.database.driver import is_busy, open_connection, sqlite
+from agent_system.database.driver import is_broken, is_busy, open_connection, sqlite
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from agent_system.database.driver import ConnectionOptions
     from agent_system.database.plans import Plan
 
-__all__ = ["InlineReader"]
+__all__ = ["Courtesy", "InlineReader"]
 
 # A read that is slower than this does not go on on the loop's thread. A warm lookup takes 0.005 ms, 50 warm messages
 # 0.2 ms, a page from an SSD 0.1 ms, from a spinning or remote disk about 10 ms.
@@ -39,6 +41,26 @@ INSTRUCTIONS_BETWEEN_LOOKS = 200
 READS_BETWEEN_YIELDS = 32
 
 
+class Courtesy:
+    """Tells after which of the reads that do not suspend the other tasks shall have their turn."""
+
+    __slots__ = ("_left", "_stopped_seconds")
+
+    def __init__(self) -> None:
+        self._left = READS_BETWEEN_YIELDS
+        self._stopped_seconds = 0.0
+
+    def is_due(self, seconds: float = 0.0) -> bool:
+        """Count one read, which stopped the loop for so long; whether it is time to let the others run."""
+        self._left -= 1
+        self._stopped_seconds += seconds
+        if self._left > 0 and self._stopped_seconds < SLOW_READ_SECONDS:
+            return False
+        self._left = READS_BETWEEN_YIELDS
+        self._stopped_seconds = 0.0
+        return True
+
+
 class InlineReader:
     """A connection of the event loop's own thread, for lookups by key."""
 
@@ -51,7 +73,7 @@ class InlineReader:
         self._paused_until = 0.0
         self._pause_seconds = PAUSE_SECONDS
         self._until_forgiven = 0
-        self._until_yield = READS_BETWEEN_YIELDS
+        self._courtesy = Courtesy()
         self.reads = 0
         """How many lookups were answered here."""
         self.refusals = 0
@@ -66,30 +88,31 @@ class InlineReader:
         self._deadline = started + SLOW_READ_SECONDS
         try:
             rows = self._raw.execute(plan.sql, parameters).fetchall()
-        except sqlite.OperationalError as exc:
-            if not is_busy(exc) and exc.sqlite_errorname != "SQLITE_INTERRUPT":
+        except sqlite.Error as exc:
+            # The lane waits for locks, has all the time it needs, and replaces a connection that is broken.
+            if not (is_busy(exc) or is_broken(exc) or getattr(exc, "sqlite_errorname", None) == "SQLITE_INTERRUPT"):
                 raise
-            self._pause(started)
+            self.refusals += 1
+            self._pause()
             return None
         self.reads += 1
         self._until_forgiven -= 1
-        if self._is_late():
-            self._pause(started)
-        self._until_yield -= 1
-        if not self._until_yield:
-            self._until_yield = READS_BETWEEN_YIELDS
+        took = time.perf_counter() - started
+        if took > SLOW_READ_SECONDS:
+            self._pause()
+        if self._courtesy.is_due(took):
             await asyncio.sleep(0)
         return rows
 
     def _is_late(self) -> bool:
         return time.perf_counter() > self._deadline
 
-    def _pause(self, now: float) -> None:
-        self.refusals += 1
+    def _pause(self) -> None:
         is_again = self._until_forgiven > 0
         self._pause_seconds = min(self._pause_seconds * 2, PAUSE_LIMIT_SECONDS) if is_again else PAUSE_SECONDS
         self._until_forgiven = READS_UNTIL_FORGIVEN
-        self._paused_until = now + self._pause_seconds
+        # From now on: a read that took longer than the pause would be followed by the next one at once.
+        self._paused_until = time.perf_counter() + self._pause_seconds
 
     def close(self) -> None:
         """Close the connection."""

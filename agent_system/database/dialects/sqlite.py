@@ -31,7 +31,7 @@ from agent_system.database.engine import (
     sqlite_connection_arguments,
 )
 from agent_system.database.executor import SqliteExecutor
-from agent_system.database.inline import InlineReader
+from agent_system.database.inline import Courtesy, InlineReader
 from agent_system.database.translate import translate
 from agent_system.database.turns import Turn
 from agent_system.database.wal_index import WalIndex
@@ -105,6 +105,7 @@ class SqliteBackend:
         self._connections: list[AsyncConnection] = []
         self._inline: InlineReader | None = None
         self._cache: HotCache | None = None
+        self._courtesy = Courtesy()
 
     @property
     def dialect(self) -> Dialect:
@@ -210,6 +211,8 @@ class SqliteBackend:
         key = (plan.hot, parameters[0])
         row = cache.get(key)
         if row is not None:
+            if self._courtesy.is_due():
+                await asyncio.sleep(0)
             return [row]
         before = cache.header()
         rows = await self._look_up(plan, parameters)
