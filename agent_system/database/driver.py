@@ -122,7 +122,8 @@ class ConnectionOptions:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Tell whether a driver error means that somebody else holds a lock."""
+    """Tell whether an error, also in SQLAlchemy's wrapping, means that somebody else holds a lock."""
+    error = getattr(error, "orig", None) or error
     name = getattr(error, "sqlite_errorname", None) or ""
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 

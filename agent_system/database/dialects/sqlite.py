@@ -22,7 +22,7 @@ from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
-from agent_system.database.driver import is_broken, library_verdict, sqlite
+from agent_system.database.driver import is_broken, is_busy, library_verdict, sqlite
 from agent_system.database.engine import (
     MEMORY,
     TRANSACTION_MODE,
@@ -33,7 +33,7 @@ from agent_system.database.engine import (
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy, InlineReader
 from agent_system.database.translate import translate
-from agent_system.database.turns import Turn
+from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
 from agent_system.errors import DatabaseUnavailableError
@@ -193,6 +193,18 @@ class SqliteBackend:
             raise translate(exc) from exc
 
     async def _read(self, work: Work[T]) -> T:
+        """Run it, again while another process keeps readers out, as one does that recovers the file."""
+        backoff: Backoff | None = None
+        while True:
+            try:
+                return await self._read_once(work)
+            except (sqlite.Error, SQLAlchemyError) as exc:
+                if not is_busy(exc):
+                    raise
+            backoff = backoff or Backoff(self._settings.lock_timeout_seconds)
+            await backoff.wait()
+
+    async def _read_once(self, work: Work[T]) -> T:
         post = self._reading
         try:
             return await post.lane.run_interruptible(work, post.executor)

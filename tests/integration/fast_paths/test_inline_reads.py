@@ -22,6 +22,7 @@ from agent_system.database.inline import (
 from agent_system.database.plans import compile_plan
 from agent_system.errors import DatabaseReadOnlyError
 from tests import requirements as requires
+from tests.integration.engine.processes import Child
 from tests.integration.fast_paths.managers import Agents, ColdAgents, inline_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     OpenDatabase = Callable[..., Awaitable[DatabaseManager]]
 
 pytestmark = requires.inline_reads
+PROGRAMS = Path(__file__).with_name("programs")
 
 
 class Clock:
@@ -171,6 +173,22 @@ class TestBusyFile:
         assert reader.inline.refusals == 2
         clock.now += PAUSE_SECONDS * 0.2
         assert await reader.was_inline()
+
+    async def test_a_lookup_waits_until_another_process_has_recovered_the_file(
+        self, open_database: OpenDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        db = await open_database(busy_timeout_ms=0)
+        agents = ColdAgents(db)
+        agent = await agents.create({"name": "Ada"})
+        recovering = await Child.start(str(PROGRAMS / "recovering.py"), db.url.database)
+        await recovering.hear()
+        was_refused = asyncio.Event()
+        monkeypatch.setattr(inline_of(db), "_pause", was_refused.set)
+        lookup = asyncio.create_task(agents.get_by_id(agent.id))
+        await was_refused.wait()
+        await recovering.tell()
+        assert await lookup == agent
+        await recovering.finish()
 
 
 class TestBrokenConnection:
