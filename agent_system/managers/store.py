@@ -67,12 +67,12 @@ class RowStore(Generic[Row]):
         self._moments = [key for key, column in columns if isinstance(column.type, UtcDateTime)]
         # What only the database knows after an insert: a counted key, computed columns.
         self._made_by_database: tuple[str, ...] = (*self.plans.counted, *self.plans.computed)
-        self._encoders: dict[tuple[str, ...], RowEncoder] = {}
+        self._encoders: dict[tuple[tuple[str, ...], tuple[str, ...]], RowEncoder] = {}
 
     # Preparing, outside of the unit of work.
 
     def prepare_insert(
-        self, values: dict[str, Any], *, audit: bool = True, late: Sequence[str] = ()
+        self, values: dict[str, Any], *, audit: bool = True, late: tuple[str, ...] = ()
     ) -> Callable[[Executor], None]:
         """Encode a new row; returns what writes it with its event and adds what the database makes to `values`.
 
@@ -80,9 +80,9 @@ class RowStore(Generic[Row]):
             late: Columns whose values only the unit of work knows; they are taken from `values` when it is written.
         """
         made = tuple(key for key in self._made_by_database if key not in values)
-        encoder = self._encoders.get(made) or self._encoder(made)
+        encoder = self._encoders.get((made, late)) or self._encoder(made, late)
         try:
-            plan, parameters = encoder.encode(values, late)
+            plan, parameters = encoder.encode(values)
         except (ValueError, TypeError, RecursionError):
             raise self._refusal(encoder.name_bad_value(values)) from None
         self._normalise(values, plan, parameters)
@@ -109,8 +109,8 @@ class RowStore(Generic[Row]):
 
         return insert
 
-    def _encoder(self, made: tuple[str, ...]) -> RowEncoder:
-        encoder = self._encoders[made] = RowEncoder(self.plans, self.validator.constants, made)
+    def _encoder(self, made: tuple[str, ...], late: tuple[str, ...]) -> RowEncoder:
+        encoder = self._encoders[made, late] = RowEncoder(self.plans, self.validator.constants, made, late)
         return encoder
 
     def encode(self, plan: Plan, values: Mapping[str, Any]) -> tuple[Any, ...]:
