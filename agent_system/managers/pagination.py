@@ -81,10 +81,16 @@ def equals(plans: TablePlans[Any], key: str, value: Any) -> ColumnElement[bool]:
 
 def _check_type(plans: TablePlans[Any], column: Any, key: str, value: Any) -> None:
     """Refuse a value that no row can have: SQLite would find nothing, PostgreSQL's driver would fail."""
-    if not isinstance(value, ClauseElement) and not _FITS[column.type.python_type](value):
+    if not isinstance(value, ClauseElement) and not _fits(column, value):
         kind = column.type.python_type.__name__
         message = f"{plans.table.name}.{key}: {value!r} is no {kind} that the column could hold"
         raise ValidationError(message, field=key, entity=plans.table.name)
+
+
+def _fits(column: Any, value: Any) -> bool:
+    kind = column.type.python_type
+    # An enumeration's column may hold texts that the enumeration does not know.
+    return _FITS[str if issubclass(kind, str) else kind](value)
 
 
 def _is_uuid(value: Any) -> bool:
@@ -233,7 +239,10 @@ def _restore(column: Any, value: Any) -> Any:
         return None
     kind = column.type.python_type
     if kind is datetime:
-        return datetime.fromisoformat(value)
-    if kind is UUID:
-        return UUID(value)
+        value = datetime.fromisoformat(value)
+    elif kind is UUID:
+        value = UUID(value)
+    if not _fits(column, value):
+        message = f"{value!r} is no {kind.__name__}"
+        raise ValueError(message)
     return value
