@@ -16,7 +16,7 @@ import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_dbapi
 from sqlalchemy.util import await_only
 
-from agent_system.database.driver import is_broken, require_transaction, sqlite
+from agent_system.database.driver import commit, is_broken, require_transaction, sqlite
 from agent_system.database.lanes import Lane, uncancelled
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _begin(lane: Lane, mode: str, *, only_reads: bool) -> None:
 def _commit(lane: Lane, *, in_transaction: bool) -> None:
     if in_transaction:
         require_transaction(lane.raw)
-    lane.raw.commit()
+    commit(lane.raw)
 
 
 def _end(lane: Lane, function: Callable[[], None], *, only_reads: bool) -> None:

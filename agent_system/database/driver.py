@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent_system.errors import ConfigurationError, TransactionError
+from agent_system.errors import ConfigurationError, OutcomeUnknownError, TransactionError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConnectionOptions",
     "LibraryVerdict",
+    "commit",
     "is_broken",
     "is_busy",
     "library_verdict",
@@ -136,6 +137,23 @@ def require_transaction(connection: sqlite3.Connection) -> None:
     """
     if not connection.in_transaction:
         raise TransactionError(TRANSACTION_GONE)
+
+
+def commit(connection: sqlite3.Connection) -> None:
+    """Commit; what fails is rolled back and was not committed, unless the error says that nobody knows.
+
+    Raises:
+        OutcomeUnknownError: An I/O error, or an error after which the transaction is over.
+    """
+    try:
+        connection.commit()
+    except sqlite.Error as exc:
+        still_open = connection.in_transaction
+        if still_open:
+            connection.rollback()
+        if not still_open or (exc.sqlite_errorname or "").startswith("SQLITE_IOERR"):
+            raise OutcomeUnknownError from exc
+        raise
 
 
 def is_broken(error: BaseException) -> bool:

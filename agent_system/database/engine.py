@@ -15,7 +15,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from agent_system.database.adapter import FusedDBAPI
 from agent_system.database.driver import ConnectionOptions, open_connection
 from agent_system.database.translate import translate
-from agent_system.errors import ConfigurationError, MissingExtraError
+from agent_system.errors import ConfigurationError, MissingExtraError, OutcomeUnknownError
 from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ MEMORY = ":memory:"
 # Execution options of a connection: how its transactions begin, and whose turn they wait for.
 TRANSACTION_MODE = "agent_system_transaction_mode"
 WRITE_TURN = "agent_system_write_turn"
+IN_COMMIT = "agent_system_in_commit"
 
 
 def resolve_url(path_or_url: str | os.PathLike[str] | None, settings: DatabaseSettings | None = None) -> URL:
@@ -150,6 +151,7 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
     except ModuleNotFoundError as exc:
         raise MissingExtraError(extra="postgres", feature="PostgreSQL") from exc
     event.listen(engine.sync_engine, "do_connect", _connect_or_tell)
+    _mark_errors_of_commit(engine.dialect)
     return engine
 
 
@@ -161,9 +163,25 @@ def _connect_or_tell(dialect: Dialect, _record: Any, arguments: tuple[Any, ...],
         raise translate(exc) from exc
 
 
+def _mark_errors_of_commit(dialect: Any) -> None:
+    """Let `_raise_ours` know which errors come from COMMIT; SQLAlchemy does not tell."""
+    commit = dialect.do_commit
+
+    def do_commit(connection: Any) -> None:
+        try:
+            commit(connection)
+        except Exception as exc:
+            setattr(exc, IN_COMMIT, True)
+            raise
+
+    dialect.do_commit = do_commit
+
+
 def _raise_ours(context: ExceptionContext) -> None:
     error = context.sqlalchemy_exception or context.original_exception
     ours = translate(error)
+    if context.is_disconnect and getattr(context.original_exception, IN_COMMIT, False):
+        ours = OutcomeUnknownError()
     if ours is not error:
         _raise(ours, context.original_exception)
 

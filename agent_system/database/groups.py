@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agent_system.database.driver import is_busy, require_transaction, sqlite
+from agent_system.database.driver import commit, is_busy, require_transaction, sqlite
 from agent_system.database.lanes import STOPPED
 from agent_system.errors import DatabaseBusyError, OutcomeUnknownError
 
@@ -159,14 +159,13 @@ def _commit(
 ) -> list[Outcome]:
     raw = executor.raw
     try:
-        raw.commit()
+        commit(raw)
         if executor.journal is not None:
             executor.journal.committed()
-    except sqlite.Error as exc:
-        error = _commit_error(raw, exc)
-        if len(alive) == 1 or isinstance(error, OutcomeUnknownError):
+    except (sqlite.Error, OutcomeUnknownError) as exc:
+        if len(alive) == 1 or isinstance(exc, OutcomeUnknownError):
             for position in alive:
-                outcomes[position] = Outcome(error=error)
+                outcomes[position] = Outcome(error=exc)
             return outcomes
         for position in alive:
             outcomes[position] = _alone(executor, works[position])
@@ -182,16 +181,3 @@ def _alone(executor: SqliteExecutor, work: Work[Any]) -> Outcome:
         return Outcome(error=error)
     except Exception as exc:  # noqa: BLE001 (the others of the group still get their turn)
         return Outcome(error=exc)
-
-
-def _commit_error(raw: sqlite3.Connection, exc: BaseException) -> BaseException:
-    """Roll back what a failed COMMIT left, and tell apart "not committed" from "nobody knows"."""
-    name = getattr(exc, "sqlite_errorname", None) or ""
-    still_open = raw.in_transaction
-    if still_open:
-        raw.rollback()
-    if name.startswith("SQLITE_IOERR") or not still_open:
-        error = OutcomeUnknownError()
-        error.__cause__ = exc
-        return error
-    return exc

@@ -1,7 +1,8 @@
 """One aiosqlite connection as a lane: functions travel to its thread in one hop and can be interrupted safely.
 
-aiosqlite offers no public way to run a function of ours on its thread, so `Connection._execute`, `_tx` and `_conn`
-are used here and nowhere else; `tests/unit/test_private_api.py` names what breaks when they change.
+aiosqlite offers no public way to run a function of ours on its thread, so `Connection._execute`, `_tx`, `_conn`,
+`_connection` and `_running` are used here and nowhere else; `tests/unit/test_private_api.py` names what breaks when
+they change.
 """
 
 from __future__ import annotations
@@ -80,7 +81,11 @@ class Lane:
         """Send a function to the thread and return at once; for callbacks, where nothing can be awaited."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         connection: Any = self._connection
-        connection._tx.put_nowait((future, partial(function, *args, **kwargs)))  # noqa: SLF001 (see the docstring)
+        if connection._running and connection._connection:  # noqa: SLF001 (see the module docstring)
+            connection._tx.put_nowait((future, partial(function, *args, **kwargs)))  # noqa: SLF001 (see there)
+        else:
+            # Its thread has ended, and nobody would ever answer.
+            future.set_exception(ValueError("Connection closed"))
         return future
 
     async def run_interruptible(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -149,7 +149,9 @@ class SqliteBackend:
     async def _replace(self, post: _Post, *, writes: bool) -> _Post:
         """Check another connection out for one that is broken."""
         logger.warning("a connection to %s is broken and is replaced", self._path)
-        self._connections.remove(post.connection)
+        # When the last attempt to open one failed, it has been given back already.
+        with suppress(ValueError):
+            self._connections.remove(post.connection)
         with suppress(SQLAlchemyError, sqlite.Error, ValueError):
             await post.connection.invalidate()
             await post.connection.close()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from agent_system.database.driver import require_transaction
+from agent_system.database.driver import commit, is_broken, require_transaction, sqlite
 from agent_system.database.lanes import uncancelled
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,7 +34,10 @@ class SqliteTransaction:
     @property
     def is_alive(self) -> bool:
         """Whether SQLite still has the transaction open; RAISE(ROLLBACK) and a full disk end it."""
-        return self._lane.raw.in_transaction
+        try:
+            return self._lane.raw.in_transaction
+        except (sqlite.Error, ValueError):
+            return False  # its connection has been closed
 
     async def run(self, work: Work[T], *, isolate: bool) -> T:
         """Run a unit of work on the writer's thread; a cancelled caller's statement is interrupted."""
@@ -62,44 +64,48 @@ class SqliteTransaction:
         await self._execute(f"RELEASE {name}")
 
     async def _execute(self, statement: str) -> None:
-        await self._lane.run(_execute, self._lane.raw, statement)
+        await self._lane.run(_execute, self._lane, statement)
 
     async def commit(self) -> None:
         """Commit; a cancellation waits until it is known what became of it."""
         await uncancelled(self._end(_commit))
 
     async def rollback(self) -> None:
-        """Roll back; nothing happens when the transaction is gone already."""
-        await uncancelled(self._end(_rollback))
-
-    async def _end(self, function: Callable[[sqlite3.Connection], None]) -> None:
+        """Roll back; nothing happens when the transaction is gone already, with its connection even."""
         try:
-            await self._lane.run(function, self._lane.raw)
+            await uncancelled(self._end(_rollback))
+        except (sqlite.Error, ValueError) as exc:
+            if not is_broken(exc):
+                raise
+
+    async def _end(self, function: Callable[[Lane], None]) -> None:
+        try:
+            await self._lane.run(function, self._lane)
         finally:
-            if self._lane.raw.in_transaction:
-                await self._lane.run(self._lane.raw.rollback)
-            if self._connection.in_transaction():
-                # The database's transaction is over; this closes SQLAlchemy's books.
-                await self._connection.rollback()
-            self._on_end()
+            try:
+                if self._connection.in_transaction():
+                    # The database's transaction is over; this closes SQLAlchemy's books.
+                    await self._connection.rollback()
+            finally:
+                self._on_end()
 
 
 # Whether the transaction is still there is asked on the connection's thread: only there is it sure that no statement of
 # the transaction, given up by its caller, is still running.
 
 
-def _execute(raw: sqlite3.Connection, statement: str) -> None:
-    require_transaction(raw)
-    raw.execute(statement)
+def _execute(lane: Lane, statement: str) -> None:
+    require_transaction(lane.raw)
+    lane.raw.execute(statement)
 
 
-def _commit(raw: sqlite3.Connection) -> None:
-    require_transaction(raw)
-    raw.commit()
+def _commit(lane: Lane) -> None:
+    require_transaction(lane.raw)
+    commit(lane.raw)
 
 
-def _rollback(raw: sqlite3.Connection) -> None:
-    raw.rollback()
+def _rollback(lane: Lane) -> None:
+    lane.raw.rollback()
 
 
 def _run(work: Work[T], executor: SqliteExecutor) -> T:
@@ -109,7 +115,8 @@ def _run(work: Work[T], executor: SqliteExecutor) -> T:
 
 def _run_isolated(work: Work[T], executor: SqliteExecutor) -> T:
     raw = executor.raw
-    _execute(raw, "SAVEPOINT work")
+    require_transaction(raw)
+    raw.execute("SAVEPOINT work")
     try:
         result = work(executor)
         require_transaction(raw)
