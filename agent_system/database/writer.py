@@ -87,6 +87,8 @@ class Writer:
         while len(self._waiting) >= self._queue_limit:
             self._space.clear()
             await self._space.wait()
+            if self._closed:
+                raise NotConnectedError
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Waiting(work, future))
@@ -98,7 +100,8 @@ class Writer:
     async def close(self) -> None:
         """Take no more work and wait until what was accepted is done."""
         self._closed = True
-        await self._idle.wait()
+        while not self._idle.is_set():
+            await self._idle.wait()
 
     def _ask_for_turn(self) -> None:
         if self._turn.try_acquire():
@@ -197,7 +200,8 @@ class Writer:
         return group
 
     def _resolve(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
-        self._after_commit()
+        if any(outcome.error is None for outcome in outcomes):
+            self._after_commit()
         for waiting, outcome in zip(group, outcomes, strict=True):
             if waiting.future.done():
                 continue

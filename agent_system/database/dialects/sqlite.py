@@ -270,9 +270,10 @@ class SqliteBackend:
         """Refuse a write that would wait for a session of the same task."""
         self._turn.check_not_mine()
 
-    def _end_transaction(self) -> None:
+    def _end_transaction(self, committed: bool) -> None:  # noqa: FBT001 (called by SqliteTransaction alone)
         self._turn.release()
-        self._after_commit()
+        if committed:
+            self._after_commit()
 
     def _after_commit(self) -> None:
         self._last_commit = utc_now()

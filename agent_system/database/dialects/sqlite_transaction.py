@@ -24,7 +24,7 @@ class SqliteTransaction:
     """A write transaction on the writer; it holds the turn until it ends."""
 
     def __init__(
-        self, connection: AsyncConnection, lane: Lane, executor: SqliteExecutor, on_end: Callable[[], None]
+        self, connection: AsyncConnection, lane: Lane, executor: SqliteExecutor, on_end: Callable[[bool], None]
     ) -> None:
         self._connection = connection
         self._lane = lane
@@ -68,26 +68,28 @@ class SqliteTransaction:
 
     async def commit(self) -> None:
         """Commit; a cancellation waits until it is known what became of it."""
-        await uncancelled(self._end(_commit))
+        await uncancelled(self._end(_commit, commits=True))
 
     async def rollback(self) -> None:
         """Roll back; nothing happens when the transaction is gone already, with its connection even."""
         try:
-            await uncancelled(self._end(_rollback))
+            await uncancelled(self._end(_rollback, commits=False))
         except (sqlite.Error, ValueError) as exc:
             if not is_broken(exc):
                 raise
 
-    async def _end(self, function: Callable[[Lane], None]) -> None:
+    async def _end(self, function: Callable[[Lane], None], *, commits: bool) -> None:
+        committed = False
         try:
             await self._lane.run(function, self._lane)
+            committed = commits
         finally:
             try:
                 if self._connection.in_transaction():
                     # The database's transaction is over; this closes SQLAlchemy's books.
                     await self._connection.rollback()
             finally:
-                self._on_end()
+                self._on_end(committed)
 
 
 # Whether the transaction is still there is asked on the connection's thread: only there is it sure that no statement of
