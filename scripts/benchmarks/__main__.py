@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
         durability=options.durability,
         rounds=options.rounds,
         limit_seconds=options.seconds,
+        freeze=options.freeze,
         counts=_counts(options.rows),
     )
     if options.scale:
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_names(WORKLOADS), default=list(STANDARD), metavar="WORKLOAD,...")
     parser.add_argument("--contenders", type=_names(CONTENDERS), metavar="CONTENDER,...")
     parser.add_argument("--durability", choices=DURABILITIES, default="both")
+    parser.add_argument("--freeze", action="store_true", help="call gc.freeze() before each run, for everybody")
     parser.add_argument(
         "--scale", action="store_true", help="instead: tables of 10^3 to 10^6 rows, no larger than --rows"
     )

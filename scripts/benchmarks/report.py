@@ -37,7 +37,7 @@ def _facts(report: Report) -> str:
     machine, plan = report.machine, report.plan
     text = (
         f"Python {machine['python']}, SQLite {machine['sqlite']}, {machine['cores']} cores; medians of {plan.rounds} "
-        f"interleaved rounds of at most {plan.limit_seconds:g} s"
+        f"interleaved rounds of at most {plan.limit_seconds:g} s{', gc.freeze()' if plan.freeze else ''}"
     )
     if report.missing:
         text += f"\nnot installed (pip install -e '.[bench]'): {', '.join(report.missing)}"

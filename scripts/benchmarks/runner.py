@@ -41,6 +41,8 @@ class Plan:
     durability: str = "both"
     rounds: int = 5
     limit_seconds: float = 1.0
+    freeze: bool = False
+    """Whether the garbage collector skips what was there before each run, as `gc.freeze()` makes it."""
     counts: Counts = field(default_factory=Counts)
 
 
@@ -142,6 +144,7 @@ def _measure_case(
                     counts=asdict(plan.counts),
                     # The first round warms everything up and does not count.
                     limit_seconds=plan.limit_seconds if number else plan.limit_seconds / 4,
+                    freeze=plan.freeze,
                 )
             )
             if "error" in answer:

@@ -46,6 +46,8 @@ class Request:
     """Path of the copy; what only reads uses one for all rounds, and who asks removes it."""
     counts: dict[str, int]
     limit_seconds: float
+    freeze: bool = False
+    """Whether the garbage collector leaves alone what is there before the run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,10 +73,13 @@ def measure(request: Request) -> Result:
         arguments = workload.arguments(connection, Counts(**request.counts))
     contender = load(request.contender)
     gc.collect()
+    if request.freeze:
+        gc.freeze()
     memory.forget_peak()
     before = memory.resident_bytes()
     measured = asyncio.run(_run(request, workload, contender, arguments))
     risen = max(0, memory.peak_bytes() - before)
+    gc.unfreeze()
     with closing(sqlite3.connect(path)) as connection:
         workload.verify(connection, contender, measured)
     rows = sum(len(argument) if isinstance(argument, list) else 1 for argument in measured.done)
