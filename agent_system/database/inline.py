@@ -7,7 +7,7 @@ A read that never leaves the thread is always coherent, but it must not hurt the
   the lane, and so are the following ones for a while;
 - reads that never suspend would starve other tasks, so now and then one yields, at the latest after two milliseconds.
 
-So the loop stops for four milliseconds and one more row at the longest, however many tasks look things up.
+So the loop stops for four milliseconds and one more row at the longest, and for one lookup of each further task.
 """
 
 from __future__ import annotations
@@ -44,21 +44,28 @@ READS_BETWEEN_YIELDS = 32
 class Courtesy:
     """Tells after which of the reads that do not suspend the other tasks shall have their turn."""
 
-    __slots__ = ("_left", "_stopped_seconds")
+    __slots__ = ("_is_over", "_left", "_stopped_seconds")
 
     def __init__(self) -> None:
-        self._left = READS_BETWEEN_YIELDS
-        self._stopped_seconds = 0.0
+        self._begin()
 
     def is_due(self, seconds: float = 0.0) -> bool:
         """Count one read, which stopped the loop for so long; whether it is time to let the others run."""
+        if self._is_over:
+            return True
         self._left -= 1
         self._stopped_seconds += seconds
         if self._left > 0 and self._stopped_seconds < SLOW_READ_SECONDS:
             return False
+        # For everybody who reads in this iteration of the loop, or each of many tasks would take as much of it.
+        self._is_over = True
+        asyncio.get_running_loop().call_soon(self._begin)
+        return True
+
+    def _begin(self) -> None:
+        self._is_over = False
         self._left = READS_BETWEEN_YIELDS
         self._stopped_seconds = 0.0
-        return True
 
 
 class InlineReader:

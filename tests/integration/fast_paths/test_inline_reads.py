@@ -307,14 +307,22 @@ class TestFairness:
 
         assert await Ticker().count_during(look_up()) >= 5
 
-    def test_the_loop_is_never_kept_for_longer_than_a_slow_read_and_one_more(self) -> None:
+    async def test_the_loop_is_never_kept_for_longer_than_a_slow_read_and_one_more(self) -> None:
         courtesy = Courtesy()
         stopped = 0.0
         for took in [0.0001, 0.0019, 0.0005, 0.0] * 100:
             stopped += took
             assert stopped - took <= SLOW_READ_SECONDS
             if courtesy.is_due(took):
+                await asyncio.sleep(0)
                 stopped = 0.0
+
+    async def test_whoever_reads_in_the_same_iteration_of_the_loop_yields_too(self) -> None:
+        courtesy = Courtesy()
+        assert courtesy.is_due(SLOW_READ_SECONDS)
+        assert courtesy.is_due()
+        await asyncio.sleep(0)
+        assert not courtesy.is_due()
 
 
 class TestSwitch:
