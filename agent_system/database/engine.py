@@ -23,10 +23,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Dialect
     from sqlalchemy.engine.interfaces import ExceptionContext
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     from agent_system.database.adapter import FusedConnection
 
-__all__ = ["MEMORY", "TRANSACTION_MODE", "WRITE_TURN", "create_engine", "resolve_url", "sqlite_connection_arguments"]
+__all__ = [
+    "MEMORY",
+    "TRANSACTION_MODE",
+    "WRITE_TURN",
+    "create_engine",
+    "dispose",
+    "resolve_url",
+    "sqlite_connection_arguments",
+]
 
 MEMORY = ":memory:"
 
@@ -74,6 +83,16 @@ def create_engine(url: URL, settings: DatabaseSettings, **arguments: Any) -> Asy
         engine = _create_postgresql(url, settings, arguments)
     event.listen(engine.sync_engine, "handle_error", _raise_ours)
     return engine
+
+
+async def dispose(engine: AsyncEngine) -> None:
+    """Close the connections of the pool now, and those of open transactions and sessions when they come back."""
+
+    def close(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.invalidate()
+
+    event.listen(engine.sync_engine.pool, "checkin", close)
+    await engine.dispose()
 
 
 def sqlite_connection_arguments(url: URL, settings: DatabaseSettings, **changes: Any) -> tuple[str, ConnectionOptions]:

@@ -74,6 +74,7 @@ class DatabaseManager:
         self.auto_migrate = settings.auto_migrate if auto_migrate is None else auto_migrate
         self.url: URL = resolve_url(path_or_url, settings)
         self._backend: Backend | None = None
+        self._is_connecting = False
         self._process_id = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -91,12 +92,15 @@ class DatabaseManager:
             DatabaseUnavailableError: The path or the server cannot be reached.
             DatabaseCorruptError: The file is damaged or is no SQLite database.
         """
-        if self._backend is not None:
+        if self._backend is not None or self._is_connecting:
             message = "this manager is connected already"
             raise DatabaseError(message)
-        with translated():
-            backend = await self._open_backend()
-        self._backend = backend
+        self._is_connecting = True
+        try:
+            with translated():
+                self._backend = await self._open_backend()
+        finally:
+            self._is_connecting = False
         self._process_id = os.getpid()
         self._loop = asyncio.get_running_loop()
         return self

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from agent_system.clock import utc_now
 from agent_system.database.dialects.base import EngineHealth
-from agent_system.database.engine import create_engine
+from agent_system.database.engine import create_engine, dispose
 from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import is_serialization_failure, translated
@@ -64,9 +64,9 @@ class PostgresBackend:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
-        """Wait for the units of work that were accepted, then close the pool; it forgets connections that are out."""
+        """Wait for the units of work that were accepted, then close the connections."""
         await self._idle.wait()
-        await self.engine.dispose()
+        await dispose(self.engine)
 
     async def read(self, work: Work[T]) -> T:
         """Run a reading unit of work on a pooled connection."""

@@ -28,6 +28,7 @@ from agent_system.database.engine import (
     TRANSACTION_MODE,
     WRITE_TURN,
     create_engine,
+    dispose,
     sqlite_connection_arguments,
 )
 from agent_system.database.executor import SqliteExecutor
@@ -183,7 +184,7 @@ class SqliteBackend:
             self._inline.close()
         while self._connections:
             await self._connections.pop().close()
-        await self.engine.dispose()
+        await dispose(self.engine)
         if self._temporary is not None:
             await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
 
