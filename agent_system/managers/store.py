@@ -290,8 +290,11 @@ class RowStore(Generic[Row]):
     def _normalise(self, values: dict[str, Any], plan: Plan, parameters: Sequence[Any], prefix: str = "") -> None:
         """Make the values those that a read would give: JSON that is not the caller's own object, moments in UTC."""
         for key in self._json:
-            if values.get(key):
+            value = values.get(key)
+            if value:
                 values[key] = decode_json(parameters[plan.positions[prefix + key]])
+            elif isinstance(value, (dict, list, tuple)):
+                values[key] = {} if isinstance(value, dict) else []
         for key in self._moments:
             moment = values.get(key)
             if moment is not None and moment.tzinfo is not UTC:

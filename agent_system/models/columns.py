@@ -30,7 +30,7 @@ BigInt: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Real(TypeDecorator[float]):
-    """A 64-bit floating-point number, handed to the driver and back as it is."""
+    """A 64-bit floating-point number, handed to the driver as it is."""
 
     impl: TypeEngine[Any] = Double().with_variant(SQL_REAL(), "sqlite")
     cache_ok = True
@@ -45,8 +45,8 @@ class Real(TypeDecorator[float]):
         return None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        """Nothing to do."""
-        return None
+        """Make whole numbers floating-point ones: SQLite stores them as integers and RETURNING hands those out."""
+        return _to_float if isinstance(self.impl_instance.dialect_impl(dialect), SQL_REAL) else None
 
 
 class Text(TypeDecorator[str]):
@@ -228,6 +228,10 @@ class Enumerated(TypeDecorator[StrEnum]):
             return get(value, value)
 
         return process
+
+
+def _to_float(value: Any) -> Any:
+    return float(value) if value.__class__ is int else value
 
 
 def _is_text(column_type: TypeDecorator[Any], dialect: Dialect) -> bool:
