@@ -23,6 +23,7 @@ from agent_system.managers.pagination import (
     filter_digest,
     parse_order,
 )
+from agent_system.managers.steps import in_steps
 from agent_system.managers.store import Check, Revision, RowStore
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ class Manager(Generic[Row]):
             ValidationError: One was refused; nothing was written.
             IntegrityError: One breaks a rule of the schema; nothing was written.
         """
-        many = [self.new_values(data) for data in rows]
-        inserts = [self.insertion(values, audit=False) for values in many]
+        many = await in_steps(self.new_values, rows)
+        inserts = await in_steps(lambda values: self.insertion(values, audit=False), many)
         trail = self.store.trail
         event = trail.parameters("created", None, data={"ids": self._keys(many)}) if trail is not None else None
 
@@ -134,7 +135,7 @@ class Manager(Generic[Row]):
 
         if many:
             await self.run(work, many)
-        return [self.plans.hydrate.build(values) for values in many]
+        return await in_steps(self.plans.hydrate.build, many)
 
     async def update(self, id: Any, changes: Mapping[str, Any] | Row, expected_version: int | None = None) -> Row:  # noqa: A002
         """Change some columns of one row and return it.

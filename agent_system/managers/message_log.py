@@ -48,18 +48,26 @@ class MessageLog:
         self._compare_plan = self._compile_touch(compares=True)
         self._head_plan = self._compile_head()
 
+    def prepare(self, values: dict[str, Any]) -> Callable[[Executor], None]:
+        """Encode a new message; returns what inserts it behind the parent that it has by then."""
+        return self._messages.prepare_insert(values, late=("parent_id",))
+
     def append(
-        self, rows: Sequence[dict[str, Any]], given_uids: Collection[UUID] = (), expected_revision: int | None = None
+        self,
+        rows: Sequence[dict[str, Any]],
+        inserts: Sequence[Callable[[Executor], None]],
+        given_uids: Collection[UUID] = (),
+        expected_revision: int | None = None,
     ) -> Work[None]:
         """What writes new messages, in order; `rows` become the rows as they are stored.
 
         Args:
             rows: Complete values; of messages in a conversation `parent_id` None means the conversation's head.
+            inserts: What inserts each of them, from `prepare`.
             given_uids: The callers' own uids, under which the messages may be stored already.
             expected_revision: Write only if the (one) conversation is still at this revision.
         """
         parents = [values["parent_id"] for values in rows]
-        inserts = [self._messages.prepare_insert(values, late=("parent_id",)) for values in rows]
         authors = dict.fromkeys(values["user_id"] for values in rows if values["user_id"] is not None)
         identities = [self._identities.prepare({"id": author}) for author in authors]
 

@@ -14,6 +14,7 @@ from agent_system.managers.identities import identity_writer
 from agent_system.managers.message_history import MessageHistory
 from agent_system.managers.message_log import MessageLog
 from agent_system.managers.moments import aware
+from agent_system.managers.steps import in_steps
 from agent_system.managers.store import RowStore
 from agent_system.models import Conversation, Message
 
@@ -113,7 +114,7 @@ class MessageManager(Manager[Message]):
             ValidationError: The data were refused; the error names the field.
         """
         _check_limit(n)
-        values, write = self._prepare([_in_conversation(conversation_id, data)], expected_revision)
+        values, write = await self._prepare([_in_conversation(conversation_id, data)], expected_revision)
 
         def work(executor: Executor) -> builtins.list[Message]:
             write(executor)
@@ -126,25 +127,26 @@ class MessageManager(Manager[Message]):
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:  # noqa: ARG002
         """Write the message with its conversation's row."""
-        return self._log.append([values], [values["uid"]])
+        return self._log.append([values], [self._log.prepare(values)], [values["uid"]])
 
     def removal(self, key: Mapping[str, Any]) -> Work[bool]:
         """Delete the message; in its conversation those that followed it follow the one before it."""
         return self._log.remove(key["id"])
 
     async def _write(self, rows: builtins.list[Data], expected_revision: int | None = None) -> builtins.list[Message]:
-        values, write = self._prepare(rows, expected_revision)
+        values, write = await self._prepare(rows, expected_revision)
         if values:
             await self.run_racing(write, values)
             self._remember_authors(values)
-        return [self.plans.hydrate.build(each) for each in values]
+        return await in_steps(self.plans.hydrate.build, values)
 
-    def _prepare(
+    async def _prepare(
         self, rows: builtins.list[Data], expected_revision: int | None
     ) -> tuple[builtins.list[dict[str, Any]], Work[None]]:
-        values = [self.new_values(data) for data in rows]
+        values = await in_steps(self.new_values, rows)
+        inserts = await in_steps(self._log.prepare, values)
         given = [each["uid"] for each, data in zip(values, rows, strict=True) if "uid" in _keys(data)]
-        return values, self._log.append(values, given, expected_revision)
+        return values, self._log.append(values, inserts, given, expected_revision)
 
     # Reading.
 

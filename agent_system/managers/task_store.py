@@ -12,7 +12,7 @@ from agent_system.models import Task
 from agent_system.types import EntityType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from sqlalchemy import Dialect
@@ -35,7 +35,7 @@ class TaskStore(RowStore[Task]):
         self.endings = TaskEndings(self, log, clock)
 
     def prepare_insert(
-        self, values: dict[str, Any], *, audit: bool = True, late: Sequence[str] = ()
+        self, values: dict[str, Any], *, audit: bool = True, late: tuple[str, ...] = ()
     ) -> Callable[[Executor], None]:
         """As for other rows; a task with a parent gets its parent's tree when it is written."""
         parent_id, given = values["parent_task_id"], values["tree_id"]
