@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import inspect
 
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
 from agent_system.managers.base import Manager
 from agent_system.testing.factories import Factories
+from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from agent_system.database.manager import DatabaseManager
 
 ATTRIBUTES = (
@@ -213,6 +217,32 @@ async def test_iter_yields_every_row(factories: Factories, manager: Manager[Any]
     assert {row.id for row in rows} <= set(seen)
     backwards = [row.id async for row in manager.iter(order_by="-id", batch=2)]
     assert backwards == seen[::-1]
+
+
+async def test_no_reading_verb_sends_a_statement_per_row(
+    factories: Factories, manager: Manager[Any], attribute: str
+) -> None:
+    rows = [await factories.create(attribute) for _ in range(4)]
+    everything = await manager.count()
+    verbs: dict[str, Callable[[], Awaitable[Any]]] = {
+        "get_by_id": lambda: manager.get_by_id(rows[0].id),
+        "require": lambda: manager.require(rows[0].id),
+        "get_many": lambda: manager.get_many([row.id for row in rows]),
+        "find": manager.find,
+        "find_one": lambda: manager.find_one(id=rows[0].id),
+        "list": lambda: manager.list(limit=everything),
+        "count": manager.count,
+        "exists": manager.exists,
+    }
+    for name, verb in verbs.items():
+        with recorded_statements() as statements:
+            await verb()
+        assert len(statements) <= 1, name
+    mapper: Any = inspect(manager.entity)
+    for relation in mapper.relationships:
+        with recorded_statements() as statements:
+            await manager.list(limit=everything, include=(relation.key,))
+        assert len(statements) <= 2, relation.key
 
 
 async def test_list_filters_by_a_mapping_and_by_expressions(
