@@ -46,6 +46,10 @@ class Courtesy:
 
     __slots__ = ("_is_over", "_left", "_stopped_seconds")
 
+    _is_over: bool
+    _left: int
+    _stopped_seconds: float
+
     def __init__(self) -> None:
         self._begin()
 
