@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert
+from sqlalchemy import bindparam, insert, select
 
 from agent_system.database.plans import compile_plan
 from agent_system.database.statements import UnlessThere
@@ -32,13 +32,21 @@ class IdentityWriter:
         self._store = store
         plans = store.plans
         rows = {column.name: bindparam(key, type_=column.type) for key, column in plans.columns.items()}
-        self._insert = compile_plan(insert(plans.table).values(rows).ext(UnlessThere()).inline(), plans.dialect)
+        statement = insert(plans.table).values(rows).ext(UnlessThere()).inline()
+        self._insert = compile_plan(statement, plans.dialect, writes=plans.table.name)
+        key = plans.columns["id"]
+        self._look = compile_plan(select(key).where(key == bindparam("id", type_=key.type)), plans.dialect)
 
     def prepare(self, data: Mapping[str, Any]) -> Callable[[Executor], bool]:
         """Check and encode an identity; returns what writes it and tells whether it was not there."""
         values = self._store.validator.create_values({"display_name": data["id"], **data})
         parameters = self._store.encode(self._insert, values)
         return lambda executor: executor.change(self._insert, parameters) > 0
+
+    def ensure(self, executor: Executor, id_: str) -> None:
+        """Make an identity that nothing but its id is known of, unless it is there."""
+        if not executor.fetch(self._look, self._look.encode({"id": id_})):
+            self.prepare({"id": id_})(executor)
 
     def adopt(self, executor: Executor, id_: str, changes: Mapping[str, Any]) -> None:
         """Change an identity that was there before what it belongs to."""

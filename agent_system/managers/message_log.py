@@ -1,7 +1,7 @@
-"""Writing messages: an append updates its conversation's row first and then inserts.
+"""Writing messages: an append locks its conversation's row first, then inserts, then updates the row.
 
-The row is the conversation's lock, so that on both engines the keys of its messages rise in the order of the commits,
-and nobody who reads "after this key" misses one.
+The lock makes the keys of a conversation's messages rise in the order of the commits on both engines, so that nobody
+who reads "after this key" misses one.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ class MessageLog:
         self._conversations = conversations
         self._identities = identities
         self._clock = clock
-        self._touch_plan = self._compile_touch(compares=False)
-        self._compare_plan = self._compile_touch(compares=True)
-        self._head_plan = self._compile_head()
+        self._lock_plan = self._compile_lock()
+        self._update_plan = self._compile_update()
 
     def prepare(self, values: dict[str, Any]) -> Callable[[Executor], None]:
         """Encode a new message; returns what inserts it behind the parent that it has by then."""
@@ -68,13 +67,12 @@ class MessageLog:
             expected_revision: Write only if the (one) conversation is still at this revision.
         """
         parents = [values["parent_id"] for values in rows]
-        authors = dict.fromkeys(values["user_id"] for values in rows if values["user_id"] is not None)
-        identities = [self._identities.prepare({"id": author}) for author in authors]
+        authors = list(dict.fromkeys(values["user_id"] for values in rows if values["user_id"] is not None))
 
         def work(executor: Executor) -> None:
             stored = self._stored(executor, given_uids)
-            for write_identity in identities:
-                write_identity(executor)
+            for author in authors:
+                self._identities.ensure(executor, author)
             appends: dict[UUID | None, list[int]] = {}
             repeated: list[tuple[dict[str, Any], dict[str, Any]]] = []
             for position, values in enumerate(rows):
@@ -119,9 +117,7 @@ class MessageLog:
         new: Sequence[tuple[dict[str, Any], Callable[[Executor], None]]],
         expected_revision: int | None,
     ) -> None:
-        said_at = max(values["created_at"] for values, _ in new)
-        head, was_forked = self._touch(executor, conversation_id, len(new), said_at, expected_revision)
-        is_forked = was_forked
+        head, is_forked = self._lock(executor, conversation_id, expected_revision)
         for values, insert in new:
             if values["parent_id"] is None:
                 values["parent_id"] = head
@@ -130,30 +126,26 @@ class MessageLog:
                 is_forked = True
             insert(executor)
             head = values["id"]
-        self._set_head(executor, conversation_id, head, is_forked=is_forked)
+        said_at = max(values["created_at"] for values, _ in new)
+        self._go_on(executor, conversation_id, count=len(new), said_at=said_at, head=head, is_forked=is_forked)
 
-    def _touch(
-        self, executor: Executor, conversation_id: UUID, count: int, said_at: datetime | None, revision: int | None
+    def _lock(
+        self, executor: Executor, conversation_id: UUID, expected_revision: int | None
     ) -> tuple[int | None, bool]:
-        """Count messages in their conversation's row, which locks it; return its head and whether it is forked."""
-        plan = self._touch_plan if revision is None else self._compare_plan
-        values = {"id": conversation_id, "count": count, "said_at": said_at, "now": self._clock(), "revision": revision}
-        rows = executor.fetch(plan, plan.encode(values))
+        """Keep others from changing the conversation; return its head and whether it is forked."""
+        rows = executor.fetch(self._lock_plan, self._lock_plan.encode({"id": conversation_id}))
         if not rows:
-            raise self._why_untouched(executor, conversation_id, revision)
-        head, is_forked = rows[0]
+            message = f"messages.conversation_id: there is no conversations row {conversation_id}; nothing was written"
+            raise ForeignKeyError(message, table="messages", fields=("conversation_id",))
+        head, is_forked, revision = rows[0]
+        if expected_revision is not None and revision != expected_revision:
+            raise revision_conflict(conversation_id, expected_revision, revision)
         return head, bool(is_forked)
 
-    def _why_untouched(self, executor: Executor, conversation_id: UUID, revision: int | None) -> Exception:
-        found = self._conversations.get(executor, {"id": conversation_id})
-        if found is None:
-            message = f"messages.conversation_id: there is no conversations row {conversation_id}; nothing was written"
-            return ForeignKeyError(message, table="messages", fields=("conversation_id",))
-        return revision_conflict(conversation_id, revision, found["revision"])
-
-    def _set_head(self, executor: Executor, conversation_id: UUID, head: int | None, *, is_forked: bool) -> None:
-        plan = self._head_plan
-        executor.change(plan, plan.encode({"id": conversation_id, "head": head, "forked": is_forked}))
+    def _go_on(self, executor: Executor, conversation_id: UUID, **values: Any) -> None:
+        """Count messages, of which the last one was said at a moment, and set the head."""
+        plan = self._update_plan
+        executor.change(plan, plan.encode({"id": conversation_id, "now": self._clock(), **values}))
 
     def _check_parent(self, executor: Executor, values: dict[str, Any]) -> None:
         found = self._messages.get(executor, {"id": values["parent_id"]})
@@ -175,16 +167,15 @@ class MessageLog:
             if found["conversation_id"] is None:
                 return self._messages.remove(executor, key)
             conversation_id = found["conversation_id"]
-            head, is_forked = self._touch(executor, conversation_id, -1, None, None)
+            head, is_forked = self._lock(executor, conversation_id, None)
             # Read again now that nobody else can change the conversation.
             found = self._messages.get(executor, key)
             if found is None:
-                self._touch(executor, conversation_id, 1, None, None)
                 return False
             self._relink(executor, found)
             self._messages.remove(executor, key)
-            if head == id_:
-                self._set_head(executor, conversation_id, found["parent_id"], is_forked=is_forked)
+            head = found["parent_id"] if head == id_ else head
+            self._go_on(executor, conversation_id, count=-1, said_at=None, head=head, is_forked=is_forked)
             self._find_last_moment(executor, conversation_id)
             return True
 
@@ -209,37 +200,30 @@ class MessageLog:
         statement = update(conversations).where(conversations.c.id == conversation_id)
         executor.execute(statement.values(last_message_at=last.scalar_subquery()))
 
-    def _compile_touch(self, *, compares: bool) -> Plan:
+    def _compile_lock(self) -> Plan:
+        plans = self._conversations.plans
+        columns = plans.columns
+        wanted = (columns["head_message_id"], columns["is_forked"], columns["revision"])
+        statement = select(*wanted).where(columns["id"] == bindparam("id", type_=columns["id"].type))
+        return compile_plan(statement.with_for_update(), plans.dialect)
+
+    def _compile_update(self) -> Plan:
         plans = self._conversations.plans
         columns = plans.columns
         moment = columns["last_message_at"]
         said_at = bindparam("said_at", type_=moment.type)
         is_later = or_(moment.is_(None), moment < said_at)
         statement = update(plans.table).where(columns["id"] == bindparam("id", type_=columns["id"].type))
-        if compares:
-            statement = statement.where(columns["revision"] == bindparam("revision", type_=columns["revision"].type))
         statement = statement.values(
             message_count=columns["message_count"] + bindparam("count", type_=Integer()),
             revision=columns["revision"] + 1,
             last_message_at=case((is_later, said_at), else_=moment),
-            updated_at=bindparam("now", type_=columns["updated_at"].type),
-        ).returning(columns["head_message_id"], columns["is_forked"])
-        return _of_one_row(compile_plan(statement, plans.dialect, writes=plans.table.name))
-
-    def _compile_head(self) -> Plan:
-        plans = self._conversations.plans
-        columns = plans.columns
-        statement = update(plans.table).where(columns["id"] == bindparam("id", type_=columns["id"].type))
-        statement = statement.values(
             head_message_id=bindparam("head", type_=columns["head_message_id"].type),
-            is_forked=bindparam("forked", type_=columns["is_forked"].type),
-            updated_at=columns["updated_at"],
+            is_forked=bindparam("is_forked", type_=columns["is_forked"].type),
+            updated_at=bindparam("now", type_=columns["updated_at"].type),
         )
-        return _of_one_row(compile_plan(statement, plans.dialect, writes=plans.table.name))
-
-
-def _of_one_row(plan: Plan) -> Plan:
-    return replace(plan, key_position=plan.parameters.index("id"))
+        plan = compile_plan(statement, plans.dialect, writes=plans.table.name)
+        return replace(plan, key_position=plan.parameters.index("id"))
 
 
 def revision_conflict(conversation_id: UUID, expected: int | None, actual: int) -> ConflictError:

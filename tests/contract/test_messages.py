@@ -254,7 +254,7 @@ async def test_a_turn_is_one_unit(database: DatabaseManager, em: EntityManager, 
     with recorded_statements() as statements:
         rows = await em.messages.append_and_read(conversation.id, said("d"), 3)
     assert texts(rows) == ["b", "c", "d"]
-    assert len(statements) == 4, "the conversation, the message, its head, the history"
+    assert len(statements) == 4, "the lock, the message, the conversation, the history"
     async with database.transaction():
         rows = await em.messages.append_and_read(conversation.id, said("e", uid=rows[-1].uid), 2)
         assert texts(rows) == ["c", "d"]
