@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
@@ -202,8 +202,4 @@ def _raise_ours(context: ExceptionContext) -> None:
     if context.is_disconnect and getattr(context.original_exception, IN_COMMIT, False):
         ours = OutcomeUnknownError()
     if ours is not error:
-        _raise(ours, context.original_exception)
-
-
-def _raise(error: BaseException, cause: BaseException) -> NoReturn:
-    raise error from cause
+        raise ours from None if ours is context.original_exception else context.original_exception

@@ -18,7 +18,7 @@ from agent_system.database.driver import sqlite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_serialization_failure", "translate", "translated"]
+__all__ = ["FAILURES", "is_serialization_failure", "translate", "translated"]
 
 _INTEGRITY_BY_SQLITE_NAME: dict[str, type[errors.IntegrityError]] = {
     "SQLITE_CONSTRAINT_UNIQUE": errors.DuplicateKeyError,
@@ -62,7 +62,14 @@ _BY_SQLSTATE: tuple[tuple[str, type[errors.AgentSystemError]], ...] = (
     ("XX002", errors.DatabaseCorruptError),
     ("22", errors.ValidationError),
 )
-_FAILURES: tuple[type[BaseException], ...] = (sa_exc.SQLAlchemyError, sqlite.Error, OverflowError, OSError)
+FAILURES: tuple[type[BaseException], ...] = (
+    sa_exc.SQLAlchemyError,
+    sqlite.Error,
+    OverflowError,
+    UnicodeEncodeError,
+    OSError,
+)
+"""What drivers and SQLAlchemy raise."""
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 
 
@@ -73,12 +80,15 @@ def translate(error: BaseException) -> BaseException:
     translated_error = _translate(error)
     if translated_error is None:
         return error
-    translated_error.__cause__ = error
+    # One of ours that SQLAlchemy has wrapped must not be caused by its own wrapping: nobody would find the end.
+    wrapped: Any = getattr(error, "orig", None)
+    if wrapped is not translated_error:
+        translated_error.__cause__ = error
     return translated_error
 
 
 @contextmanager
-def translated(kinds: tuple[type[BaseException], ...] = _FAILURES) -> Iterator[None]:
+def translated(kinds: tuple[type[BaseException], ...] = FAILURES) -> Iterator[None]:
     """Raise our errors for those of the drivers and of SQLAlchemy in the block.
 
     Args:
@@ -90,7 +100,7 @@ def translated(kinds: tuple[type[BaseException], ...] = _FAILURES) -> Iterator[N
         ours = translate(exc)
         if ours is exc:
             raise
-        raise ours from exc
+        raise ours from ours.__cause__
 
 
 def is_serialization_failure(error: BaseException) -> bool:
@@ -124,6 +134,8 @@ def _from_python(error: BaseException, original: BaseException) -> errors.AgentS
         return errors.DatabaseBusyError("no pooled connection became free in time")
     if isinstance(original, OverflowError):
         return errors.ValidationError("an integer does not fit into 64 bits; nothing was written")
+    if isinstance(original, UnicodeEncodeError):
+        return errors.ValidationError("a text holds a lone surrogate, which is no character; nothing was written")
     if isinstance(error, sa_exc.StatementError) and isinstance(original, (ValueError, TypeError)):
         return errors.ValidationError(f"{original}; nothing was written")
     if isinstance(original, OSError):

@@ -33,7 +33,7 @@ from agent_system.database.engine import (
 )
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy, InlineReader
-from agent_system.database.translate import translate
+from agent_system.database.translate import FAILURES, translate
 from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
@@ -192,8 +192,9 @@ class SqliteBackend:
         """Run a reading unit of work on the reader's thread."""
         try:
             return await self._read(work)
-        except (sqlite.Error, SQLAlchemyError, OverflowError) as exc:
-            raise translate(exc) from exc
+        except FAILURES as exc:
+            ours = translate(exc)
+            raise ours from ours.__cause__
 
     async def _read(self, work: Work[T]) -> T:
         """Run it, again while another process keeps readers out, as one does that recovers the file."""
@@ -242,8 +243,9 @@ class SqliteBackend:
                 if rows is not None:
                     return rows
             return await self._read(lambda executor: executor.fetch(plan, parameters))
-        except (sqlite.Error, OverflowError) as exc:
-            raise translate(exc) from exc
+        except FAILURES as exc:
+            ours = translate(exc)
+            raise ours from ours.__cause__
 
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work in the next group commit."""
