@@ -1,0 +1,207 @@
+"""The hot statements find their rows by an index: what the engines themselves say about how they would run them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import event
+
+from agent_system import EntityManager
+from agent_system.models import Agent, Message
+from tests.integration.fast_paths.managers import inline_of
+from tests.integration.fast_paths.rich_rows import ENTITIES, Managers, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from agent_system.database import DatabaseManager
+    from agent_system.database.plans import Plan
+
+
+class Sqlite:
+    """Asks SQLite."""
+
+    def __init__(self, db: DatabaseManager) -> None:
+        self.db = db
+        backend: Any = db._backend
+        self.connections = [inline_of(db)._raw, backend._reading.lane.raw, backend._writing.lane.raw]
+
+    @contextmanager
+    def listening(self) -> Iterator[list[tuple[str, Sequence[Any]]]]:
+        """Give a list that grows by every statement, which comes with its parameters in it."""
+        heard: list[tuple[str, Sequence[Any]]] = []
+        for raw in self.connections:
+            raw.set_trace_callback(lambda statement: heard.append((statement, ())))
+        yield heard
+        for raw in self.connections:
+            raw.set_trace_callback(None)
+
+    async def explain(self, statement: str, parameters: Sequence[Any], *, sorts: bool) -> str:  # noqa: ARG002
+        def work(executor: Any) -> str:
+            rows = executor.raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            return "\n".join(row[3] for row in rows)
+
+        return await self.db.read(work)
+
+    def is_indexed(self, explained: str, *, has_condition: bool) -> bool:
+        scans = [line for line in explained.splitlines() if "SCAN" in line]
+        return not scans if has_condition else all("USING" in line for line in scans)
+
+    def sorts(self, explained: str) -> bool:
+        return "TEMP B-TREE" in explained
+
+
+class Postgresql:
+    """Asks PostgreSQL, which has to be told that few rows could be many."""
+
+    def __init__(self, db: DatabaseManager) -> None:
+        self.db = db
+
+    @contextmanager
+    def listening(self) -> Iterator[list[tuple[str, Sequence[Any]]]]:
+        heard: list[tuple[str, Sequence[Any]]] = []
+
+        def listen(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+            heard.append((statement, parameters))
+
+        engine = self.db.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", listen)
+        yield heard
+        event.remove(engine, "before_cursor_execute", listen)
+
+    async def explain(self, statement: str, parameters: Sequence[Any], *, sorts: bool) -> str:
+        async with self.db.engine.begin() as connection:
+            await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            await connection.exec_driver_sql(f"SET LOCAL enable_sort = {'on' if sorts else 'off'}")
+            rows = await connection.exec_driver_sql(f"EXPLAIN {statement}", tuple(parameters))
+            return "\n".join(row[0] for row in rows)
+
+    def is_indexed(self, explained: str, *, has_condition: bool) -> bool:
+        # An index that is read from its beginning to its end, only for the order, has no condition.
+        return "Seq Scan" not in explained and (not has_condition or "Cond:" in explained)
+
+    def sorts(self, explained: str) -> bool:
+        return "Sort" in explained
+
+
+class Explainer:
+    """Tells how the engine of a test runs statements."""
+
+    def __init__(self, engine: Sqlite | Postgresql) -> None:
+        self.engine = engine
+
+    async def check_plan(self, plan: Plan, values: dict[str, Any], *, sorts: bool = False) -> None:
+        await self._check(plan.sql, plan.encode(values), sorts=sorts)
+
+    async def check(self, verb: Awaitable[Any], *, sorts: bool = False) -> None:
+        """Run a verb and look at all statements that it sent."""
+        with self.engine.listening() as heard:
+            await verb
+        statements = [one for one in heard if one[0].startswith(("SELECT", "WITH", "UPDATE", "DELETE"))]
+        assert statements
+        for statement, parameters in statements:
+            await self._check(statement, parameters, sorts=sorts)
+
+    async def _check(self, statement: str, parameters: Sequence[Any], *, sorts: bool) -> None:
+        explained = await self.engine.explain(statement, parameters, sorts=sorts)
+        is_indexed = self.engine.is_indexed(explained, has_condition="WHERE" in statement)
+        assert is_indexed, f"{statement}\n{explained}"
+        assert sorts or not self.engine.sorts(explained), f"{statement}\n{explained}"
+
+
+@pytest.fixture
+def explainer(db: DatabaseManager, engine_name: str) -> Explainer:
+    kinds: dict[str, Callable[[DatabaseManager], Any]] = {"sqlite": Sqlite, "postgresql": Postgresql}
+    return Explainer(kinds[engine_name](db))
+
+
+@pytest.fixture
+def managers(db: DatabaseManager) -> Managers:
+    return Managers(db)
+
+
+@pytest.fixture
+async def rows(managers: Managers) -> dict[type[Any], Any]:
+    """Return a row of every table."""
+    return {type(row): row for row in await managers.create()}
+
+
+async def test_a_statement_without_an_index_would_be_found_out(db: DatabaseManager, explainer: Explainer) -> None:
+    agents = Managers(db)[Agent]
+    with pytest.raises(AssertionError, match="SELECT"):
+        await explainer.check(agents.find(specialization="x"))
+    with pytest.raises(AssertionError, match="SELECT"):
+        await explainer.check(agents.list(order_by="specialization"), sorts=False)
+
+
+async def test_rows_of_every_table_are_found_changed_and_deleted_by_their_keys(
+    managers: Managers, rows: dict[type[Any], Any], explainer: Explainer
+) -> None:
+    for entity in ENTITIES:
+        plans = managers[entity].plans
+        key = managers[entity].store.keys.values(key_of(rows[entity]))
+        await explainer.check_plan(plans.get(), key)
+        await explainer.check_plan(plans.get_for_update(), key)
+        await explainer.check_plan(plans.delete(), key)
+        moments = {name: rows[entity].created_at for name in ("created_at", "updated_at") if name in plans.columns}
+        update = plans.update(list(moments), raises_version="version" in plans.columns)
+        await explainer.check_plan(update, key | {f"set_{name}": moment for name, moment in moments.items()})
+
+
+async def test_rows_that_refer_to_another_one_are_found_by_it(
+    managers: Managers, rows: dict[type[Any], Any], explainer: Explainer
+) -> None:
+    for entity in ENTITIES:
+        plans = managers[entity].plans
+        references = [key for key, column in plans.columns.items() if column.foreign_keys]
+        for key in references:
+            value = getattr(rows[entity], key)
+            if value is not None:
+                statement = managers[entity].query({key: value}).with_only_columns(plans.columns[key])
+                await explainer.check(managers.db.read(lambda executor, one=statement: executor.execute(one).all()))
+
+
+async def test_the_newest_rows_are_found_without_sorting(
+    managers: Managers, rows: dict[type[Any], Any], explainer: Explainer
+) -> None:
+    plan = managers[Message].plans.last("conversation_id")
+    await explainer.check_plan(plan, {"conversation_id": rows[Message].conversation_id, "limit": 50})
+
+
+async def test_pages_are_found_by_where_the_one_before_ended(
+    managers: Managers, rows: dict[type[Any], Any], explainer: Explainer
+) -> None:
+    agents, messages = managers[Agent], managers[Message]
+    first = await agents.list(limit=1)
+    await explainer.check(agents.list(limit=1))
+    await explainer.check(agents.list(limit=1, after=first.next_cursor))
+    where = {"conversation_id": rows[Message].conversation_id}
+    await messages.create({"role": "user", **where})
+    page = await messages.list(where, limit=1)
+    assert page.next_cursor
+    await explainer.check(messages.list(where, limit=1))
+    await explainer.check(messages.list(where, limit=1, after=page.next_cursor))
+    await explainer.check(messages.list(where, order_by="-id", limit=1))
+
+
+async def test_many_rows_are_found_by_their_keys(
+    managers: Managers, rows: dict[type[Any], Any], explainer: Explainer
+) -> None:
+    await explainer.check(managers[Agent].get_many([rows[Agent].id]))
+
+
+async def test_names_are_found(db: DatabaseManager, rows: dict[type[Any], Any], explainer: Explainer) -> None:
+    em = EntityManager(db)
+    owner = rows[Agent].user_id
+    for verb in (
+        lambda: em.agents.get_by_name("few"),
+        lambda: em.agents.get_by_name("few", owner),
+        lambda: em.tools.get_by_name("few"),
+        lambda: em.users.get_by_username("few"),
+        lambda: em.users.get_by_email("few"),
+        lambda: em.hosts.get_by_name("few"),
+    ):
+        # One row has the name; to sort it costs nothing.
+        await explainer.check(verb(), sorts=True)
