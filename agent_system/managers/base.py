@@ -14,15 +14,7 @@ from agent_system.errors import DuplicateKeyError, IntegrityError, NotFoundError
 from agent_system.managers.audit import in_audit_context
 from agent_system.managers.failures import explained
 from agent_system.managers.loading import load_relations
-from agent_system.managers.pagination import (
-    Page,
-    conditions,
-    decode_cursor,
-    encode_cursor,
-    equals,
-    filter_digest,
-    parse_order,
-)
+from agent_system.managers.pagination import PageRequest, equals, parse_order
 from agent_system.managers.steps import in_steps
 from agent_system.managers.store import Check, Revision, RowStore
 
@@ -36,7 +28,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor, Work
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import TablePlans
-    from agent_system.managers.pagination import Where
+    from agent_system.managers.pagination import Page, Where
 
 __all__ = ["Manager"]
 
@@ -258,20 +250,10 @@ class Manager(Generic[Row]):
             ValidationError: A column or relation does not exist, or the limit is below 1.
             CursorError: The cursor belongs to another order or filter.
         """
-        if limit < 1:
-            message = f"limit must be at least 1, not {limit}"
-            raise ValidationError(message, field="limit", entity=self.store.name)
-        wanted = conditions(self.plans, where)
-        order = parse_order(self.plans, order_by)
-        digest = filter_digest(wanted, self._db.dialect)
-        statement = order.apply(self.query().where(*wanted)).limit(limit + 1)
-        if after is not None:
-            statement = statement.where(order.after(decode_cursor(after, order, digest)))
-        rows = await self.select(statement)
-        more = len(rows) > limit
-        del rows[limit:]
-        await load_relations(self._db, self.entity, rows, include)
-        return Page(rows, encode_cursor(order, digest, rows[-1]) if more else None)
+        wanted = PageRequest(self.plans, where, order_by, limit)
+        page = wanted.page(await self.select(wanted.apply(self.query(), after)))
+        await load_relations(self._db, self.entity, page.items, include)
+        return page
 
     async def iter(
         self, where: Where = None, order_by: str | None = None, include: Iterable[str] = (), batch: int = ITER_PAGE

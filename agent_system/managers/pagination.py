@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.plans import TablePlans
 
-__all__ = ["Order", "Page", "Where", "conditions", "decode_cursor", "encode_cursor", "parse_order"]
+__all__ = ["Order", "Page", "PageRequest", "Where", "conditions", "equals", "parse_order"]
 
 Row = TypeVar("Row")
 Where: TypeAlias = "Mapping[str, Any] | ColumnElement[bool] | bool | Sequence[ColumnElement[bool] | bool] | None"
@@ -194,7 +194,48 @@ def parse_order(plans: TablePlans[Any], order_by: str | None) -> Order:
     )
 
 
-def filter_digest(wanted: Sequence[ColumnElement[bool]], dialect: Dialect) -> str:
+class PageRequest(Generic[Row]):
+    """One page of a filtered and ordered list.
+
+    Args:
+        plans: The table's statements.
+        where: A mapping of column to value, or SQLAlchemy expressions.
+        order_by: A column, `-column` for descending; None is the primary key.
+        limit: At most so many rows, from 1.
+
+    Raises:
+        ValidationError: A column does not exist or cannot be ordered, or the limit is below 1.
+    """
+
+    def __init__(self, plans: TablePlans[Row], where: Where, order_by: str | None, limit: int) -> None:
+        if limit < 1:
+            message = f"limit must be at least 1, not {limit}"
+            raise ValidationError(message, field="limit", entity=plans.table.name)
+        self._limit = limit
+        self._wanted = conditions(plans, where)
+        self._order = parse_order(plans, order_by)
+        self._digest = _filter_digest(self._wanted, plans.dialect)
+
+    def apply(self, statement: Select[Any], after: str | None) -> Select[Any]:
+        """Add filter, order and place to a statement for whole rows; one row more is read to know whether there is one.
+
+        Raises:
+            CursorError: `after` is no cursor, or belongs to another order or filter.
+        """
+        statement = self._order.apply(statement.where(*self._wanted)).limit(self._limit + 1)
+        if after is None:
+            return statement
+        return statement.where(self._order.after(_decode_cursor(after, self._order, self._digest)))
+
+    def page(self, rows: list[Row]) -> Page[Row]:
+        """Make a page of what the statement found."""
+        if len(rows) <= self._limit:
+            return Page(rows)
+        del rows[self._limit :]
+        return Page(rows, _encode_cursor(self._order, self._digest, rows[-1]))
+
+
+def _filter_digest(wanted: Sequence[ColumnElement[bool]], dialect: Dialect) -> str:
     """A short digest of a filter with its values, so that a cursor cannot be used with another one."""
     if not wanted:
         return ""
@@ -203,14 +244,14 @@ def filter_digest(wanted: Sequence[ColumnElement[bool]], dialect: Dialect) -> st
     return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
 
 
-def encode_cursor(order: Order, digest: str, row: Any) -> str:
+def _encode_cursor(order: Order, digest: str, row: Any) -> str:
     """The cursor behind this row."""
     place = [getattr(row, key) for key in (order.key, *order.primary_keys)]
     text = json.dumps([order.name, digest, place], default=_jsonable, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, order: Order, digest: str) -> list[Any]:
+def _decode_cursor(cursor: str, order: Order, digest: str) -> list[Any]:
     """The place that a cursor names.
 
     Raises:
