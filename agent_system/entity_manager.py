@@ -90,9 +90,15 @@ class EntityManager:
         """Return the row with this id, or None."""
         return await self.of_type(entity_type).get_by_id(id)
 
-    async def update(self, entity_type: str, id: Any, changes: Mapping[str, Any]) -> Any:  # noqa: A002 (seed 001's name)
+    async def update(
+        self,
+        entity_type: str,
+        id: Any,  # noqa: A002 (seed 001's name)
+        changes: Mapping[str, Any],
+        expected_version: int | None = None,
+    ) -> Any:
         """Change one row; see `Manager.update`."""
-        return await self.of_type(entity_type).update(id, changes)
+        return await self.of_type(entity_type).update(id, changes, expected_version)
 
     async def delete(self, entity_type: str, id: Any) -> bool:  # noqa: A002 (seed 001's name)
         """Delete one row; False when there is none."""

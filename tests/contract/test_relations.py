@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from agent_system.errors import CheckError, DuplicateKeyError, ValidationError
+from agent_system.errors import CheckError, ConflictError, DuplicateKeyError, ValidationError
 from agent_system.testing.factories import Factories
 from tests.statements import recorded_statements
 
@@ -175,7 +175,9 @@ async def test_related_gives_the_entities(em: EntityManager, factories: Factorie
 async def test_the_facade_goes_by_type(em: EntityManager) -> None:
     document = await em.create("document", {"name": "rules", "content": "Be kind."})
     assert (await em.get("context_document", document.id)).name == "rules"
-    assert (await em.update("document", document.id, {"title": "Rules"})).title == "Rules"
+    assert (await em.update("document", document.id, {"title": "Rules"}, 1)).title == "Rules"
+    with pytest.raises(ConflictError):
+        await em.update("document", document.id, {"title": "Other"}, expected_version=1)
     assert [row.id for row in await em.search("document", "KIND")] == [document.id]
     assert await em.delete("document", document.id)
     assert await em.get("document", document.id) is None
