@@ -197,6 +197,8 @@ def _mark_errors_of_commit(dialect: Any) -> None:
 
 
 def _raise_ours(context: ExceptionContext) -> None:
+    if context.is_pre_ping:
+        return  # the pool only asks whether the connection is still alive
     error = context.sqlalchemy_exception or context.original_exception
     ours = translate(error)
     if context.is_disconnect and getattr(context.original_exception, IN_COMMIT, False):

@@ -139,7 +139,8 @@ def _from_python(error: BaseException, original: BaseException) -> errors.AgentS
     if isinstance(error, sa_exc.StatementError) and isinstance(original, (ValueError, TypeError)):
         return errors.ValidationError(f"{original}; nothing was written")
     if isinstance(original, OSError):
-        return errors.DatabaseUnavailableError(f"the database cannot be reached: {original}")
+        reason = "it did not answer in time" if isinstance(original, TimeoutError) else original
+        return errors.DatabaseUnavailableError(f"the database cannot be reached: {reason}")
     return errors.DatabaseError(_first_line(error)) if isinstance(error, sa_exc.SQLAlchemyError) else None
 
 

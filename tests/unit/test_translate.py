@@ -172,6 +172,7 @@ def test_a_broken_rule_of_which_nothing_is_known_has_no_attributes() -> None:
         (OverflowError("Python int too large"), errors.ValidationError, "64 bits"),
         (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), errors.ValidationError, "surrogate"),
         (ConnectionRefusedError("refused"), errors.DatabaseUnavailableError, "refused"),
+        (TimeoutError(), errors.DatabaseUnavailableError, "in time"),
         (sa_exc.TimeoutError(), errors.DatabaseBusyError, "pool"),
         (sa_exc.StatementError("x", "x", {}, ValueError("a naive datetime")), errors.ValidationError, "naive datetime"),
         (sa_exc.StatementError("x", "x", {}, TypeError("not text")), errors.ValidationError, "not text"),
