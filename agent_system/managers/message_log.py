@@ -137,9 +137,12 @@ class MessageLog:
         if not rows:
             message = f"messages.conversation_id: there is no conversations row {conversation_id}; nothing was written"
             raise ForeignKeyError(message, table="messages", fields=("conversation_id",))
-        head, is_forked, revision = rows[0]
+        head, fork, is_forked, revision = rows[0]
         if expected_revision is not None and revision != expected_revision:
             raise revision_conflict(conversation_id, expected_revision, revision)
+        if head is not None and head == fork and self._messages.get(executor, {"id": head}) is None:
+            # The conversation that this one was forked from is gone.
+            head = None
         return head, bool(is_forked)
 
     def _go_on(self, executor: Executor, conversation_id: UUID, **values: Any) -> None:
@@ -203,7 +206,7 @@ class MessageLog:
     def _compile_lock(self) -> Plan:
         plans = self._conversations.plans
         columns = plans.columns
-        wanted = (columns["head_message_id"], columns["is_forked"], columns["revision"])
+        wanted = [columns[key] for key in ("head_message_id", "fork_message_id", "is_forked", "revision")]
         statement = select(*wanted).where(columns["id"] == bindparam("id", type_=columns["id"].type))
         return compile_plan(statement.with_for_update(), plans.dialect)
 

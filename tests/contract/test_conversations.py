@@ -199,3 +199,19 @@ async def test_a_fork_goes_on_where_it_left_its_parent(em: EntityManager) -> Non
     assert await texts(em, parent.id) == ["one", "two"]
     row = await em.conversations.require(fork.id)
     assert (row.message_count, row.is_forked) == (2, False)
+
+
+async def test_a_fork_outlives_its_parent(em: EntityManager) -> None:
+    parent = await make(em)
+    message = await say(em, parent.id, "one")
+    grown, empty = [
+        await make(em, name, parent_conversation_id=parent.id, fork_message_id=message.id)
+        for name in ("grown", "empty")
+    ]
+    await say(em, grown.id, "two")
+    await em.conversations.delete(parent.id)
+    assert await texts(em, grown.id) == ["two"]
+    assert await texts(em, empty.id) == []
+    for fork, expected in ((grown, ["two", "three"]), (empty, ["three"])):
+        await say(em, fork.id, "three")
+        assert await texts(em, fork.id) == expected
