@@ -12,7 +12,7 @@ from sqlalchemy import select, union
 from agent_system.errors import NotFoundError
 from agent_system.managers.audit import audit_context, current_audit_context
 from agent_system.managers.base import Manager
-from agent_system.managers.entities import entity_key, entity_type
+from agent_system.managers.entities import stored_key, stored_type
 from agent_system.managers.moments import aware
 from agent_system.managers.pagination import conditions
 from agent_system.models import Event
@@ -54,7 +54,7 @@ class EventManager(Manager[Event]):
     def normalise(self, values: dict[str, Any]) -> None:
         """Spell the entity as relationships and the audit trail do."""
         if "entity_type" in values:
-            values["entity_type"] = entity_type(values["entity_type"])
+            values["entity_type"] = stored_type(values["entity_type"])
 
     @contextmanager
     def context(
@@ -83,7 +83,7 @@ class EventManager(Manager[Event]):
         Raises:
             ValidationError: A field is unknown or has a wrong type.
         """
-        named = {"event_type": event_type, "entity_type": entity_type, "entity_id": entity_key(entity_id)}
+        named = {"event_type": event_type, "entity_type": entity_type, "entity_id": stored_key(entity_id)}
         return await self.create(named | fields)
 
     async def chain(self, event_id: int) -> builtins.list[Event]:
@@ -111,7 +111,7 @@ class EventManager(Manager[Event]):
 
     async def for_entity(
         self,
-        entity_type_: str,
+        entity_type: str,
         entity_id: Any,
         *,
         hours: float | None = None,
@@ -121,13 +121,13 @@ class EventManager(Manager[Event]):
         """Return what happened to one entity, the newest first.
 
         Args:
-            entity_type_: Its type, such as `agent`.
+            entity_type: Its type, such as `agent`.
             entity_id: Its key.
             hours: Only the last so many hours.
             types: Only events of these types.
             limit: At most so many.
         """
-        wanted = conditions(self.plans, {"entity_type": entity_type(entity_type_), "entity_id": entity_key(entity_id)})
+        wanted = conditions(self.plans, {"entity_type": stored_type(entity_type), "entity_id": stored_key(entity_id)})
         if hours is not None:
             wanted.append(self.plans.columns["created_at"] >= self._clock() - timedelta(hours=hours))
         if types is not None:
@@ -163,5 +163,5 @@ class EventManager(Manager[Event]):
     def new_values(self, data: Mapping[str, Any] | Event) -> dict[str, Any]:
         """Accept an entity's key as it is, not only as text."""
         if isinstance(data, Mapping) and "entity_id" in data:
-            data = {**data, "entity_id": entity_key(data["entity_id"])}
+            data = {**data, "entity_id": stored_key(data["entity_id"])}
         return super().new_values(data)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, or_
 
 from agent_system.errors import ValidationError
 from agent_system.managers.base import Manager
-from agent_system.managers.entities import entity_key, entity_type
+from agent_system.managers.entities import stored_key, stored_type
 from agent_system.models import EntityRelationship
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class RelationManager(Manager[EntityRelationship]):
         """Spell the types of the ends in one way."""
         for key in ("source_type", "target_type"):
             if key in values:
-                values[key] = entity_type(values[key])
+                values[key] = stored_type(values[key])
 
     def new_values(self, data: Mapping[str, Any] | EntityRelationship) -> dict[str, Any]:
         """Accept the keys of the ends as they are, not only as text."""
         if isinstance(data, Mapping):
             data = {
-                key: entity_key(value) if key in {"source_id", "target_id"} else value for key, value in data.items()
+                key: stored_key(value) if key in {"source_id", "target_id"} else value for key, value in data.items()
             }
         return super().new_values(data)
 
@@ -54,9 +54,9 @@ class RelationManager(Manager[EntityRelationship]):
         """
         ends = {
             "source_type": source[0],
-            "source_id": entity_key(source[1]),
+            "source_id": stored_key(source[1]),
             "target_type": target[0],
-            "target_id": entity_key(target[1]),
+            "target_id": stored_key(target[1]),
             "relationship_type": relationship_type,
         }
         return await self.upsert(ends | fields, on=tuple(ends))
@@ -64,18 +64,18 @@ class RelationManager(Manager[EntityRelationship]):
     async def disconnect(self, source: tuple[str, Any], relationship_type: str, target: tuple[str, Any]) -> bool:
         """Remove a relationship between two entities; False when there is none."""
         found = await self.find_one(
-            source_type=entity_type(source[0]),
-            source_id=entity_key(source[1]),
-            target_type=entity_type(target[0]),
-            target_id=entity_key(target[1]),
+            source_type=stored_type(source[0]),
+            source_id=stored_key(source[1]),
+            target_type=stored_type(target[0]),
+            target_id=stored_key(target[1]),
             relationship_type=relationship_type,
         )
         return found is not None and await self.delete(found.id)
 
     async def of(
         self,
-        type_: str,
-        id_: Any,
+        entity_type: str,
+        entity_id: Any,
         *,
         relationship_type: str | None = None,
         other_type: str | None = None,
@@ -84,8 +84,8 @@ class RelationManager(Manager[EntityRelationship]):
         """Return the relationships of one entity, the strongest first.
 
         Args:
-            type_: The entity's type.
-            id_: Its key.
+            entity_type: The entity's type.
+            entity_id: Its key.
             relationship_type: Only relationships of this type.
             other_type: Only those whose other end is of this type.
             direction: `out` for those that start from it, `in` for those that lead to it.
@@ -100,9 +100,12 @@ class RelationManager(Manager[EntityRelationship]):
         ends = []
         for here, there, wanted in (("source", "target", "out"), ("target", "source", "in")):
             if direction in {wanted, "both"}:
-                end = [columns[f"{here}_type"] == entity_type(type_), columns[f"{here}_id"] == entity_key(id_)]
+                end = [
+                    columns[f"{here}_type"] == stored_type(entity_type),
+                    columns[f"{here}_id"] == stored_key(entity_id),
+                ]
                 if other_type is not None:
-                    end.append(columns[f"{there}_type"] == entity_type(other_type))
+                    end.append(columns[f"{there}_type"] == stored_type(other_type))
                 ends.append(and_(*end))
         statement = self.query().where(or_(*ends))
         if relationship_type is not None:

@@ -78,6 +78,10 @@ async def test_connect_makes_or_changes_and_disconnect_removes(em: EntityManager
     changed = await em.relations.connect(("agent", agent), "references", ("document", document), context={"in": "x"})
     assert (changed.id, changed.strength, changed.context) == (first.id, 0.25, {"in": "x"})
     assert (first.target_type, first.target_id) == ("context_document", str(document))
+    # Only what is written as a UUID is one: a digest stays as it is.
+    digest = "D41D8CD98F00B204E9800998ECF8427E"
+    assert (await em.relations.connect(("file", digest), "uses", ("tool", 7))).source_id == digest
+    assert await em.relations.disconnect(("file", digest), "uses", ("tool", "7"))
     assert await em.relations.disconnect(("agent", agent), "references", ("document", document))
     assert not await em.relations.disconnect(("agent", agent), "references", ("document", document))
 
