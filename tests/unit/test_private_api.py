@@ -1,0 +1,341 @@
+"""What we use of other packages although their documentation does not promise it: each test names what breaks.
+
+A new version of aiosqlite, SQLAlchemy or pydantic that changes one of these fails here, with the place to look at,
+before anything stranger happens elsewhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import aiosqlite
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects.sqlite.aiosqlite import (
+    AsyncAdapt_aiosqlite_connection,
+    AsyncAdapt_aiosqlite_dbapi,
+    SQLiteDialect_aiosqlite,
+)
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import class_mapper, registry
+from sqlalchemy.orm.state import InstanceState
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import await_only, greenlet_spawn
+from sqlmodel import Field, SQLModel
+
+from agent_system.database.adapter import FusedConnection, FusedCursor, FusedDBAPI
+from agent_system.database.driver import is_broken
+from agent_system.database.statements import UnlessThere
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PACKAGE = Path(__file__).parents[2] / "agent_system"
+
+# Private names that the package takes from others, and where. Whoever needs one more adds it here with its test below.
+KNOWN_PRIVATE_NAMES = {
+    ("database/lanes.py", "_conn"),
+    ("database/lanes.py", "_connection"),
+    ("database/lanes.py", "_execute"),
+    ("database/lanes.py", "_running"),
+    ("database/lanes.py", "_tx"),
+    ("database/adapter.py", "_thread"),
+}
+
+notes = Table("notes", MetaData(), Column("id", Integer, primary_key=True), Column("title", String))
+
+
+class Base(SQLModel, registry=registry(metadata=MetaData())):
+    """Keeps the tests' table apart from ours."""
+
+
+class Private(Base, table=True):
+    """A table class of this test."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    title: str
+
+
+def test_no_private_name_is_used_that_is_not_tested_here() -> None:
+    used = {
+        (str(path.relative_to(PACKAGE)), node.attr)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"})
+    }
+    assert used == KNOWN_PRIVATE_NAMES
+
+
+# aiosqlite: database/lanes.py runs functions on a connection's thread, database/adapter.py makes the thread a daemon.
+
+
+@pytest.fixture
+async def connection() -> AsyncIterator[aiosqlite.Connection]:
+    connection = aiosqlite.Connection(lambda: sqlite3.connect(":memory:", check_same_thread=False), iter_chunk_size=64)
+    await connection
+    yield connection
+    await connection.close()
+
+
+async def test_aiosqlite_has_one_thread_that_may_be_a_daemon() -> None:
+    connection = aiosqlite.Connection(lambda: sqlite3.connect(":memory:"), iter_chunk_size=64)
+    assert isinstance(connection._thread, threading.Thread)
+    assert not connection._thread.is_alive()  # so that adapter.FusedDBAPI.connect may still change it
+    connection._thread.daemon = True
+    await connection
+    assert connection._thread.is_alive()
+    await connection.close()
+
+
+async def test_aiosqlite_runs_a_function_on_its_thread(connection: aiosqlite.Connection) -> None:
+    ran_on = await connection._execute(threading.get_ident)
+    assert ran_on == connection._thread.ident != threading.get_ident()
+
+
+async def test_aiosqlite_takes_pairs_of_a_future_and_a_function_from_its_queue(
+    connection: aiosqlite.Connection,
+) -> None:
+    assert isinstance(connection._tx, SimpleQueue)
+    future = asyncio.get_running_loop().create_future()
+    connection._tx.put_nowait((future, threading.get_ident))
+    assert await future == connection._thread.ident
+
+
+async def test_aiosqlite_hands_every_exception_to_the_future(connection: aiosqlite.Connection) -> None:
+    def cancel() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await connection._execute(cancel)
+    assert await connection._execute(int, "7") == 7
+
+
+async def test_aiosqlite_answers_nobody_who_has_left(connection: aiosqlite.Connection) -> None:
+    started, may_end = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        started.set()
+        return may_end.wait(20)
+
+    task = asyncio.create_task(connection._execute(work))
+    await asyncio.to_thread(started.wait, 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    may_end.set()
+    assert await connection._execute(int, "7") == 7
+
+
+async def test_aiosqlite_keeps_the_drivers_connection_and_tells_when_it_is_closed() -> None:
+    connection = aiosqlite.Connection(lambda: sqlite3.connect(":memory:"), iter_chunk_size=64)
+    await connection
+    assert isinstance(connection._conn, sqlite3.Connection)
+    assert connection._connection is connection._conn
+    assert connection._running
+    await connection.close()
+    assert connection._connection is None
+    assert not connection._running
+    with pytest.raises(ValueError, match="no active connection") as caught:
+        assert connection._conn
+    assert is_broken(caught.value)
+    with pytest.raises(ValueError, match="Connection closed") as caught:
+        await connection._execute(int)
+    assert is_broken(caught.value)
+
+
+def test_the_driver_tells_in_words_that_a_connection_is_closed() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.close()
+    with pytest.raises(sqlite3.ProgrammingError) as caught:
+        connection.execute("SELECT 1")
+    assert is_broken(caught.value)
+
+
+# SQLAlchemy's adapter: database/adapter.py puts its own cursor and connection in the place of SQLAlchemy's.
+
+
+def test_sqlalchemys_adapter_is_made_of_an_aiosqlite_connection() -> None:
+    for base in (AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_dbapi):
+        assert list(inspect.signature(base.__init__).parameters)[:3] in (
+            ["self", "dbapi", "connection"],
+            ["self", "aiosqlite", "sqlite"],
+        )
+    assert {"commit", "rollback", "close", "terminate", "cursor"} <= set(dir(AsyncAdapt_aiosqlite_connection))
+    assert "_cursor_cls" in dir(AsyncAdapt_aiosqlite_connection)
+
+
+def test_the_fused_cursor_offers_what_sqlalchemy_asks_of_a_cursor() -> None:
+    asked = {
+        name
+        for name in dir(AsyncAdapt_aiosqlite_connection._cursor_cls)
+        if not name.startswith("_") and name not in {"nextset", "callproc"}
+    }
+    assert asked <= set(dir(FusedCursor)) | set(FusedCursor.__slots__)
+    assert "_async_soft_close" in dir(FusedCursor)
+
+
+async def test_an_engine_takes_the_module_that_it_is_given_and_its_cursors() -> None:
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    engine = create_async_engine(
+        "sqlite+aiosqlite://",
+        module=FusedDBAPI(),
+        connect_args={"connector": connect},
+        poolclass=AsyncAdaptedQueuePool,
+    )
+    async with engine.connect() as connection:
+        fairy = await connection.get_raw_connection()
+        assert isinstance(fairy.dbapi_connection, FusedConnection)
+        assert isinstance(fairy.dbapi_connection.cursor(), FusedCursor)
+        assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+    await engine.dispose()
+
+
+async def test_await_only_awaits_inside_the_greenlet_bridge() -> None:
+    async def answer() -> int:
+        return 7
+
+    assert await greenlet_spawn(lambda: await_only(answer())) == 7
+
+
+# SQLAlchemy's engine: database/engine.py.
+
+
+def test_a_handler_of_errors_may_keep_the_connection_and_knows_a_ping() -> None:
+    assert {"original_exception", "sqlalchemy_exception", "is_disconnect", "is_pre_ping"} <= set(
+        ExceptionContext.__annotations__
+    )
+
+
+def test_an_error_of_commit_passes_through_do_commit_of_the_dialect_object() -> None:
+    engine = create_engine("sqlite://")
+    dialect: Any = engine.dialect
+
+    def refuse(_connection: object) -> None:
+        raise sqlite3.OperationalError("refused")
+
+    dialect.do_commit = refuse
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        with pytest.raises(sa_exc.OperationalError, match="refused"):
+            connection.commit()
+    engine.dispose()
+
+
+def test_a_connection_can_be_closed_when_it_comes_back_to_its_pool() -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        event.listen(engine.pool, "checkin", lambda _connection, record: record.invalidate())
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        raw.execute("SELECT 1")
+    engine.dispose()
+
+
+# SQLAlchemy's compiler: database/plans.py reads compiled statements.
+
+
+@pytest.mark.parametrize("dialect", [SQLiteDialect_aiosqlite(), PGDialect_asyncpg()], ids=["sqlite", "postgresql"])
+def test_a_compiled_statement_tells_its_parameters_in_order(dialect: Any) -> None:
+    statement = select(notes).where(notes.c.title == bindparam("title"), notes.c.id > bindparam("id")).limit(5)
+    compiled: Any = statement.compile(dialect=dialect)
+    names = list(compiled.positiontup)
+
+    assert names[:2] == ["title", "id"]
+    assert [compiled.binds[name].value for name in names][:3] == [None, None, 5]
+    assert isinstance(compiled.binds["id"].type, Integer)
+
+
+@pytest.mark.parametrize("dialect", [SQLiteDialect_aiosqlite(), PGDialect_asyncpg()], ids=["sqlite", "postgresql"])
+def test_a_type_gives_its_processors_for_a_dialect(dialect: Any) -> None:
+    implementation = Integer().dialect_impl(dialect)
+    assert implementation.bind_processor(dialect) is None
+    assert implementation.result_processor(dialect, None) is None
+
+
+def test_only_sqlite_tells_a_counted_key_without_returning() -> None:
+    assert SQLiteDialect_aiosqlite().postfetch_lastrowid
+    assert not postgresql.dialect().postfetch_lastrowid
+
+
+def test_a_table_tells_which_column_it_counts() -> None:
+    assert notes.autoincrement_column is notes.c.id
+
+
+def test_a_clause_can_stand_after_the_values_of_an_insert() -> None:
+    statement = insert(notes).values(id=1).ext(UnlessThere())
+    assert str(statement.compile(dialect=SQLiteDialect_aiosqlite())).endswith("VALUES (?) ON CONFLICT DO NOTHING")
+
+
+# SQLAlchemy's and pydantic's instances: database/hydration.py makes them without their constructors.
+
+
+def test_a_mapped_class_has_the_manager_and_the_events_that_an_instance_needs() -> None:
+    manager = class_mapper(Private).class_manager
+    loaded: list[object] = []
+    event.listen(Private, "load", lambda instance, _context: loaded.append(instance))
+    private = Private(title="x")
+    assert isinstance(private.__dict__["_sa_instance_state"], InstanceState)
+    state: Any = InstanceState(private, manager)
+    state.key = (Private, (7,), None)
+    manager.dispatch.load(state, None)
+
+    assert loaded == [private]
+    assert state.detached
+
+
+@pytest.mark.parametrize("name", ["__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"])
+def test_pydantics_models_keep_their_state_behind_descriptors(name: str) -> None:
+    assert callable(BaseModel.__dict__[name].__set__)
+
+
+# The standard library's driver.
+
+
+def test_the_drivers_errors_have_the_names_of_sqlite() -> None:
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect("/nowhere/at/all.db")
+    assert caught.value.sqlite_errorname == "SQLITE_CANTOPEN"
+
+
+def test_the_drivers_connection_counts_changes_and_knows_its_transaction() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE notes (written_at)")
+    before = connection.total_changes
+    connection.execute("BEGIN")
+    connection.execute("INSERT INTO notes VALUES (?)", (datetime.now(UTC).isoformat(),))
+
+    assert connection.total_changes == before + 1
+    assert connection.in_transaction
+    connection.commit()
+    assert not connection.in_transaction
+    connection.close()
