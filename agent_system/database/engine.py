@@ -52,6 +52,9 @@ def resolve_url(path_or_url: str | os.PathLike[str] | None, settings: DatabaseSe
         ConfigurationError: It is neither a path nor a URL of SQLite or PostgreSQL.
     """
     text = str(path_or_url) if path_or_url is not None else (settings or DatabaseSettings()).url
+    if not text:
+        message = "the path or URL of the database is empty; :memory: is one that goes away with its manager"
+        raise ConfigurationError(message, variable="AGENT_SYSTEM_DATABASE_URL")
     if "://" not in text:
         return URL.create("sqlite+aiosqlite", database=text)
     try:
