@@ -43,7 +43,7 @@ def test_every_command_exists() -> None:
 
 def test_every_script_exists() -> None:
     for script in set(re.findall(r"\bscripts/([a-z]+)\b", README)):
-        assert (ROOT / "scripts" / script).is_file(), script
+        assert (ROOT / "scripts" / script).exists(), script
 
 
 def test_every_setting_is_one() -> None:
