@@ -82,7 +82,8 @@ class Hydrator(Generic[Row]):
         _set_dict(instance, values)
         if self._dispatch.load:
             self._dispatch.load(state, None)
-        return instance  # type: ignore[no-any-return]
+        adopted: Row = instance
+        return adopted
 
 
 def _generate_decode(keys: Sequence[str], processors: Sequence[Any]) -> Callable[[Sequence[Any]], dict[str, Any]]:

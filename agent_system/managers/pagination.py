@@ -169,7 +169,8 @@ class Order:
 
     def _beyond(self, columns: Sequence[Any], values: Sequence[Any]) -> ColumnElement[bool]:
         if len(columns) == 1:
-            return columns[0] < values[0] if self.descending else columns[0] > values[0]  # type: ignore[no-any-return]
+            condition: ColumnElement[bool] = columns[0] < values[0] if self.descending else columns[0] > values[0]
+            return condition
         left = tuple_(*columns)
         right = tuple_(*values, types=[column.type for column in columns])
         return left < right if self.descending else left > right

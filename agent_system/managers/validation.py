@@ -11,7 +11,19 @@ import types
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Generic, NotRequired, Required, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    NotRequired,
+    Required,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 from uuid import UUID
 
 import pydantic
@@ -127,7 +139,8 @@ class RowValidator(Generic[Row]):
         if isinstance(data, Mapping):
             aliases = self._aliases
             if aliases.keys().isdisjoint(data):
-                return data  # type: ignore[return-value]  # it is only read
+                # It is only read, so that any mapping does.
+                return cast("dict[str, Any]", data)
             return {aliases.get(key, key): value for key, value in data.items()}
         if isinstance(data, self._entity):
             # What the caller set; the rest gets its default here, not a second one from the class.
@@ -140,9 +153,10 @@ class RowValidator(Generic[Row]):
 
     def _check(self, adapter: TypeAdapter[dict[str, Any]], data: dict[str, Any]) -> dict[str, Any]:
         try:
-            return adapter.validator.validate_python(data)  # type: ignore[no-any-return]
+            checked: dict[str, Any] = adapter.validator.validate_python(data)
         except pydantic.ValidationError as exc:
             raise self._explain(exc) from None
+        return checked
 
     def _explain(self, exc: pydantic.ValidationError) -> ValidationError:
         problems = []
@@ -173,7 +187,8 @@ class RowValidator(Generic[Row]):
             if _is_automatic(self._columns[key]):
                 continue
             if field.default_factory is not None:
-                self._factories.append((key, field.default_factory))  # type: ignore[arg-type]
+                make: Any = field.default_factory
+                self._factories.append((key, make))
             elif field.default is not PydanticUndefined:
                 self.constants[key] = field.default
 
@@ -215,7 +230,7 @@ def _strict_type(annotation: Any) -> Any:  # noqa: PLR0911 (one line per kind of
     if origin in {Union, types.UnionType}:
         return Union[tuple(_strict_type(part) for part in get_args(annotation))]  # noqa: UP007 (made at run time)
     if origin is list:
-        return list[_strict_type(get_args(annotation)[0])]  # type: ignore[misc]
+        return types.GenericAlias(list, (_strict_type(get_args(annotation)[0]),))
     if origin is dict:
         return _Mapping
     if origin is Annotated:
