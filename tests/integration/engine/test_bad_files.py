@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 import tempfile
@@ -23,7 +24,7 @@ from tests.integration.engine.notes import add, count, read_titles, run_sql
 from tests.integration.engine.processes import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 pytestmark = requires.database_file
 
@@ -168,67 +169,73 @@ async def test_a_read_only_url_without_a_file_is_told_and_makes_none(sqlite_path
     assert not sqlite_path.exists()
 
 
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Yield a folder that everybody may enter, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="agent_system_permissions_"))
-    folder.chmod(0o755)
-    yield folder
-    folder.chmod(0o755)
-    shutil.rmtree(folder)
+@pytest.fixture(scope="module")
+def filled_template(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a closed database with three rows."""
+    path = Path(shutil.copy(sqlite_template, tmp_path_factory.mktemp("filled") / "system.db"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE notes (title TEXT, amount INTEGER)")
+        connection.execute("INSERT INTO notes VALUES ('one', 1), ('two', 2), ('three', 3)")
+        connection.commit()
+    return path
 
 
-async def answers_of_an_unprivileged_user(path: Path) -> dict[str, str]:
-    child = await Child.start("unprivileged.py", path)
-    (answers,) = await child.finish()
-    return dict(answers)
+@pytest.fixture(scope="module")
+def answers(filled_template: Path) -> Iterator[dict[str, dict[str, str]]]:
+    """Let an unprivileged user try files and folders with all kinds of permissions; yields what he was told of each."""
+    # Everybody may enter it, unlike pytest's own.
+    root = Path(tempfile.mkdtemp(prefix="agent_system_permissions_"))
+    root.chmod(0o755)
+    for name, (folder_mode, file_mode) in PERMISSIONS.items():
+        folder = root / name
+        folder.mkdir()
+        if file_mode is not None:
+            shutil.copy(filled_template, folder / "system.db")
+            (folder / "system.db").chmod(file_mode)
+        folder.chmod(folder_mode)
+    paths = {name: root / name / "system.db" for name in PERMISSIONS} | {
+        "folder that may not be made": root / "new folder" / "system.db"
+    }
+    told = asyncio.run(_answers_of_an_unprivileged_user(paths.values()))
+    yield dict(zip(paths, told, strict=True))
+    shutil.rmtree(root)
 
 
-async def test_a_file_that_may_only_be_read_is_read_and_refuses_writes(filled_path: Path, open_folder: Path) -> None:
-    path = Path(shutil.copy(filled_path, open_folder / "system.db"))
-    path.chmod(0o444)
-    # SQLite needs a log beside the file, even to read.
-    open_folder.chmod(0o777)
-    content = path.read_bytes()
-    answers = await answers_of_an_unprivileged_user(path)
-
-    assert answers["read"] == "50 rows"
-    assert answers["write"].startswith(
-        "DatabaseReadOnlyError: The database cannot be written to: check the permissions"
-    )
-    assert path.read_bytes() == content
+# Of the folder and of the file in it; None: there is no file.
+PERMISSIONS = {
+    "file that may be read": (0o777, 0o444),
+    "file in a folder that may be read": (0o555, 0o644),
+    "file that may not be read": (0o755, 0o000),
+    "new file in a folder that may be read": (0o555, None),
+}
 
 
-async def test_a_file_in_a_folder_that_may_only_be_read_is_told(filled_path: Path, open_folder: Path) -> None:
-    path = Path(shutil.copy(filled_path, open_folder / "system.db"))
-    path.chmod(0o644)
-    open_folder.chmod(0o555)
-    answers = await answers_of_an_unprivileged_user(path)
+async def _answers_of_an_unprivileged_user(paths: Iterable[Path]) -> list[dict[str, str]]:
+    child = await Child.start("unprivileged.py", *paths)
+    return await child.finish()
 
-    for answer in answers.values():
+
+def test_a_file_that_may_only_be_read_is_read_and_refuses_writes(answers: dict[str, dict[str, str]]) -> None:
+    told = answers["file that may be read"]
+
+    assert told["read"] == "3 rows"
+    assert told["write"].startswith("DatabaseReadOnlyError: The database cannot be written to: check the permissions")
+
+
+def test_a_file_in_a_folder_that_may_only_be_read_is_told(answers: dict[str, dict[str, str]]) -> None:
+    for answer in answers["file in a folder that may be read"].values():
         assert answer.startswith(("DatabaseReadOnlyError", "DatabaseUnavailableError"))
         assert "check the p" in answer
 
 
-async def test_a_file_that_may_not_even_be_read_is_told(filled_path: Path, open_folder: Path) -> None:
-    path = Path(shutil.copy(filled_path, open_folder / "system.db"))
-    path.chmod(0o000)
-    answers = await answers_of_an_unprivileged_user(path)
-
-    for answer in answers.values():
+def test_a_file_that_may_not_even_be_read_is_told(answers: dict[str, dict[str, str]]) -> None:
+    for answer in answers["file that may not be read"].values():
         assert answer.startswith("DatabaseUnavailableError")
 
 
-async def test_a_new_file_in_a_folder_that_may_only_be_read_is_told(open_folder: Path) -> None:
-    open_folder.chmod(0o555)
-    answers = await answers_of_an_unprivileged_user(open_folder / "system.db")
-
-    assert answers["connect"].startswith("DatabaseUnavailableError")
+def test_a_new_file_in_a_folder_that_may_only_be_read_is_told(answers: dict[str, dict[str, str]]) -> None:
+    assert answers["new file in a folder that may be read"]["connect"].startswith("DatabaseUnavailableError")
 
 
-async def test_a_folder_that_may_not_be_made_is_told(open_folder: Path) -> None:
-    open_folder.chmod(0o555)
-    answers = await answers_of_an_unprivileged_user(open_folder / "new" / "system.db")
-
-    assert answers["connect"].startswith("DatabaseUnavailableError: the folder")
-    assert list(open_folder.iterdir()) == []
+def test_a_folder_that_may_not_be_made_is_told(answers: dict[str, dict[str, str]]) -> None:
+    assert answers["folder that may not be made"]["connect"].startswith("DatabaseUnavailableError: the folder")

@@ -38,7 +38,7 @@ async def kill_and_check(url: str, db: DatabaseManager, rounds: int, rows: int) 
 
 
 async def test_acknowledged_rows_survive_the_kill_of_their_writer(db: DatabaseManager, migrated_url: str) -> None:
-    await kill_and_check(migrated_url, db, rounds=2, rows=150)
+    await kill_and_check(migrated_url, db, rounds=1, rows=200)
     await db.write(add("after"))
 
     assert "after" in await db.read(read_titles)
@@ -47,7 +47,7 @@ async def test_acknowledged_rows_survive_the_kill_of_their_writer(db: DatabaseMa
 @pytest.mark.full
 @pytest.mark.timeout(600)
 async def test_acknowledged_rows_survive_many_kills(db: DatabaseManager, migrated_url: str) -> None:
-    await kill_and_check(migrated_url, db, rounds=40, rows=500)
+    await kill_and_check(migrated_url, db, rounds=20, rows=500)
 
 
 @requires.database_file

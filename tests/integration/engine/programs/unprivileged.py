@@ -1,4 +1,4 @@
-"""Gives up root and then tries what a file's permissions forbid; a line of JSON tells what became of it."""
+"""Gives up root and tries what the permissions of files forbid; tells of each file by a line of JSON."""
 
 # ruff: noqa: T201 (it speaks through its output)
 
@@ -61,4 +61,5 @@ async def main(path: str) -> None:
 # The interpreter and the package may lie where only root can read.
 asyncio.run(rehearse())
 give_up_root()
-asyncio.run(main(sys.argv[1]))
+for path in sys.argv[1:]:
+    asyncio.run(main(path))
