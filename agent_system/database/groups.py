@@ -121,7 +121,7 @@ def _run_bare(executor: SqliteExecutor, work: Work[Any], position: int) -> Outco
     executor.hides_changes = False
     try:
         return _run(executor, work)
-    except Exception as exc:
+    except BaseException as exc:  # whatever it is, it concerns this work's caller alone
         if not raw.in_transaction:
             raise _TransactionGoneError(position, exc) from exc
         if raw.total_changes != before or executor.hides_changes:
@@ -134,7 +134,7 @@ def _run_isolated(executor: SqliteExecutor, work: Work[Any], position: int) -> O
     raw.execute("SAVEPOINT work")
     try:
         outcome = _run(executor, work)
-    except Exception as exc:
+    except BaseException as exc:  # whatever it is, it concerns this work's caller alone
         if not raw.in_transaction:
             raise _TransactionGoneError(position, exc) from exc
         raw.execute("ROLLBACK TO work")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -246,14 +247,15 @@ def test_whatever_a_work_raises_can_be_handed_to_its_caller(
     assert titles(path) == ["a"]
 
 
-def test_what_is_no_error_stops_the_whole_group_and_leaves_nothing(
-    executor: SqliteExecutor, raw: Connection, path: Path
+@pytest.mark.parametrize("half_done", [(), ("INSERT INTO notes (title) VALUES ('half')",)])
+@pytest.mark.parametrize("stop", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()])
+def test_what_is_no_error_is_told_to_its_own_work_alone_too(
+    executor: SqliteExecutor, path: Path, stop: BaseException, half_done: tuple[str, ...]
 ) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        commit_group(executor, [add("a"), failing(KeyboardInterrupt())])
+    outcomes = commit_group(executor, [add("a"), failing(stop, *half_done), add("b")])
 
-    assert titles(path) == []
-    assert not raw.in_transaction
+    assert [outcome.error for outcome in outcomes] == [None, stop, None]
+    assert titles(path) == ["a", "b"]
 
 
 def test_a_lock_of_somebody_else_means_that_nothing_was_run(executor: SqliteExecutor, path: Path) -> None:

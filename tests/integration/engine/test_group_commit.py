@@ -91,6 +91,23 @@ async def test_what_a_work_raises_reaches_its_caller_whatever_it_is(db: Database
     assert await db.write(add("after")) == 1
 
 
+class StopAtOnce(BaseException):
+    """What no `except Exception` catches."""
+
+
+async def test_a_work_that_wants_to_stop_everything_stops_its_caller_alone(db: DatabaseManager) -> None:
+    def stop(executor: Executor) -> None:
+        add("never there")(executor)
+        raise StopAtOnce
+
+    works = [add("a"), stop, add("b")]
+    tasks = [asyncio.create_task(db.write(work)) for work in works]
+    await asyncio.wait(tasks)
+
+    assert [type(task.exception()) for task in tasks] == [type(None), StopAtOnce, type(None)]
+    assert sorted(await db.read(read_titles)) == ["a", "b"]
+
+
 @requires.one_writer
 async def test_writes_of_one_moment_share_a_commit(db: DatabaseManager) -> None:
     statements: list[str] = []

@@ -17,6 +17,7 @@ from tests.integration.engine.processes import OtherProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from agent_system.database import DatabaseManager
 
@@ -162,12 +163,20 @@ async def test_reads_do_not_wait_for_a_writing_process(db: DatabaseManager, othe
     assert await db.read(count) == 1
 
 
+@asynccontextmanager
+async def open_session(db: DatabaseManager) -> AsyncIterator[None]:
+    async with db.session() as session:
+        await session.exec(insert(notes).values(title="never committed", amount=0))
+        yield
+
+
 @requires.one_writer
-async def test_writers_that_wait_for_a_transaction_of_this_process_are_told_in_time(
-    open_database: OpenDatabase,
+@pytest.mark.parametrize("hold", [lambda db: db.transaction(), open_session], ids=["transaction", "session"])
+async def test_writers_that_wait_for_somebody_of_this_process_are_told_in_time(
+    open_database: OpenDatabase, hold: Callable[[DatabaseManager], AbstractAsyncContextManager[object]]
 ) -> None:
     db = await open_database(lock_timeout_seconds=DEADLINE_SECONDS)
-    async with db.transaction(), ends_in_time(DEADLINE_SECONDS):
+    async with hold(db), ends_in_time(DEADLINE_SECONDS):
         tasks = [asyncio.get_running_loop().create_task(write(db), context=Context()) for write in WRITES]
         results = await asyncio.gather(*tasks, return_exceptions=True)
     await db.write(add("after"))
