@@ -15,22 +15,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import aiosqlite
 import pytest
 from pydantic import BaseModel
 from sqlalchemy import (
     Column,
+    CompoundSelect,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
+    UpdateBase,
     bindparam,
     create_engine,
+    delete,
     event,
     insert,
     select,
     text,
+    update,
 )
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.dialects import postgresql
@@ -50,6 +56,7 @@ from sqlmodel import Field, SQLModel
 
 from agent_system.database.adapter import FusedConnection, FusedCursor, FusedDBAPI
 from agent_system.database.driver import is_broken
+from agent_system.database.hydration import Hydrator
 from agent_system.database.statements import UnlessThere
 
 if TYPE_CHECKING:
@@ -316,6 +323,38 @@ def test_a_mapped_class_has_the_manager_and_the_events_that_an_instance_needs() 
 @pytest.mark.parametrize("name", ["__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"])
 def test_pydantics_models_keep_their_state_behind_descriptors(name: str) -> None:
     assert callable(BaseModel.__dict__[name].__set__)
+
+
+def test_an_instance_of_sqlalchemys_own_holds_nothing_that_ours_lacks() -> None:
+    theirs = class_mapper(Private).class_manager.new_instance()
+    ours = Hydrator(Private, SQLiteDialect_aiosqlite()).build({"id": 7, "title": "x"})
+
+    assert vars(theirs).keys() == vars(ours).keys() - {"id", "title"} == {"_sa_instance_state"}
+    for name in {"__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"} | set(BaseModel.__slots__):
+        if name != "__dict__":
+            assert getattr(theirs, name) == getattr(ours, name)
+    their_state, our_state = theirs.__dict__["_sa_instance_state"], ours.__dict__["_sa_instance_state"]
+    assert type(their_state) is type(our_state)
+    assert vars(their_state).keys() == vars(our_state).keys() - {"key"}
+    assert their_state.manager is our_state.manager
+
+
+@pytest.mark.parametrize("statement", [insert(notes), update(notes), delete(notes)], ids=["insert", "update", "delete"])
+def test_a_statement_that_writes_tells_its_table(statement: Any) -> None:
+    # database/plans.py reads it off, or what a plan writes would stay in the hot cache.
+    assert isinstance(statement, UpdateBase)
+    assert statement.table is notes
+
+
+def test_a_text_with_columns_is_no_select() -> None:
+    # database/executor.py takes these two for statements that only read.
+    assert not isinstance(text("DELETE FROM notes RETURNING id").columns(notes.c.id), (Select, CompoundSelect))
+    assert isinstance(select(notes).union(select(notes)), CompoundSelect)
+
+
+def test_a_uuid_is_made_of_two_slots() -> None:
+    # models/columns.py fills them without the constructor.
+    assert set(UUID.__slots__) - {"__weakref__"} == {"int", "is_safe"}
 
 
 # The standard library's driver.
