@@ -16,11 +16,14 @@ import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_dbapi
 from sqlalchemy.util import await_only
 
+from agent_system.database.cursors import FetchedCursor, execute, execute_many
 from agent_system.database.driver import commit, is_broken, require_transaction, sqlite
 from agent_system.database.lanes import Lane, uncancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
+
+    from agent_system.database.cursors import Fetched
 
 __all__ = ["FusedConnection", "FusedDBAPI", "WriteTurn"]
 
@@ -35,31 +38,18 @@ class WriteTurn(Protocol):
         """Let the next one have it."""
 
 
-def _execute(
-    lane: Lane, operation: str, parameters: Any, *, in_transaction: bool
-) -> tuple[Any, deque[Any], int, int | None]:
+def _execute(lane: Lane, operation: str, parameters: Any, *, in_transaction: bool) -> Fetched:
     if in_transaction and not lane.raw.in_transaction and operation.startswith("ROLLBACK TO"):
         return None, deque(), -1, None  # there is nothing left to take back
     if in_transaction:
         require_transaction(lane.raw)
-    cursor = lane.raw.execute(operation, parameters)
-    try:
-        rows = deque(cursor.fetchall() if cursor.description else ())
-        return cursor.description, rows, cursor.rowcount, cursor.lastrowid
-    finally:
-        cursor.close()
+    return execute(lane.raw, operation, parameters)
 
 
-def _execute_many(
-    lane: Lane, operation: str, parameters: Any, *, in_transaction: bool
-) -> tuple[Any, deque[Any], int, int | None]:
+def _execute_many(lane: Lane, operation: str, parameters: Any, *, in_transaction: bool) -> Fetched:
     if in_transaction:
         require_transaction(lane.raw)
-    cursor = lane.raw.executemany(operation, parameters)
-    try:
-        return cursor.description, deque(), cursor.rowcount, cursor.lastrowid
-    finally:
-        cursor.close()
+    return execute_many(lane.raw, operation, parameters)
 
 
 def _begin(lane: Lane, mode: str, *, only_reads: bool) -> None:
@@ -83,20 +73,16 @@ def _end(lane: Lane, function: Callable[[], None], *, only_reads: bool) -> None:
             lane.raw.execute("PRAGMA query_only = OFF")
 
 
-class FusedCursor:
+class FusedCursor(FetchedCursor):
     """A cursor whose statement has been executed, fetched and closed in one hop."""
 
-    __slots__ = ("_connection", "_rows", "arraysize", "description", "lastrowid", "rowcount")
+    __slots__ = ("_connection",)
 
     server_side = False
 
     def __init__(self, connection: FusedConnection) -> None:
+        super().__init__()
         self._connection = connection
-        self._rows: deque[Any] = deque()
-        self.description: Any = None
-        self.rowcount = -1
-        self.lastrowid: int | None = None
-        self.arraysize = 1
 
     def execute(self, operation: str, parameters: Any = None) -> FusedCursor:
         self._run(_execute, operation, () if parameters is None else parameters)
@@ -108,31 +94,9 @@ class FusedCursor:
 
     def _run(self, function: Any, operation: str, parameters: Any) -> None:
         lane, in_transaction = self._connection.lane, self._connection.in_transaction
-        self.description, self._rows, self.rowcount, self.lastrowid = await_only(
-            lane.run_interruptible(function, lane, operation, parameters, in_transaction=in_transaction)
+        self.take(
+            await_only(lane.run_interruptible(function, lane, operation, parameters, in_transaction=in_transaction))
         )
-
-    def setinputsizes(self, *_sizes: Any) -> None:
-        """Nothing to do: SQLite needs no sizes."""
-
-    def fetchone(self) -> Any | None:
-        return self._rows.popleft() if self._rows else None
-
-    def fetchmany(self, size: int | None = None) -> Sequence[Any]:
-        wanted = self.arraysize if size is None else size
-        return [self._rows.popleft() for _ in range(min(wanted, len(self._rows)))]
-
-    def fetchall(self) -> Sequence[Any]:
-        rows = list(self._rows)
-        self._rows.clear()
-        return rows
-
-    def __iter__(self) -> Iterator[Any]:
-        while self._rows:
-            yield self._rows.popleft()
-
-    def close(self) -> None:
-        self._rows.clear()
 
     async def _async_soft_close(self) -> None:
         """Nothing to do: the driver's cursor is closed already."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from sqlalchemy import CompoundSelect, Select, UpdateBase, create_engine
 from sqlalchemy.pool import StaticPool
 
+from agent_system.database.cursors import FetchedConnection
 from agent_system.database.driver import require_transaction, sqlite
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Executor(Protocol):
     """Runs statements inside one unit of work."""
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
-        """Run any SQLAlchemy Core statement; the rows must be taken before the unit of work ends."""
+        """Run any SQLAlchemy Core statement; its rows are fetched, so the result may leave the unit of work."""
 
     def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run a compiled statement and return its rows as the driver gives them (tuples, not yet decoded)."""
@@ -117,7 +118,7 @@ class SqliteExecutor:
         # without a hop per statement. AUTOCOMMIT and no reset: it never begins, ends or closes anything itself.
         engine = create_engine(
             "sqlite://",
-            creator=lambda: self.raw,
+            creator=lambda: FetchedConnection(self.raw),
             module=sqlite,
             poolclass=StaticPool,
             pool_reset_on_return=None,
