@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 pytestmark = requires.hot_cache
 
 SECONDS = 0.3
-FULL_SECONDS = 60.0
+FULL_SECONDS = {"updates": 60.0}
+OTHER_FULL_SECONDS = 10.0
 LONGEST_LIFE_SECONDS = 0.1
 # Less than this is no race, however slow the machine is.
 LEAST_COMMITS = 20
@@ -106,10 +107,13 @@ async def race(request: pytest.FixtureRequest, db: DatabaseManager, tmp_path: Pa
 
 
 def all_ways(*ways: str) -> pytest.MarkDecorator:
-    """Run a test with these ways of counting, shortly, and with --full for a minute."""
+    """Run a test with these ways of counting, shortly, and longer with --full."""
+    marks = (pytest.mark.full, pytest.mark.timeout(180))
     short = [pytest.param((way, SECONDS), id=way) for way in ways]
-    marks = (pytest.mark.full, pytest.mark.timeout(FULL_SECONDS * 2))
-    full = [pytest.param((way, FULL_SECONDS), id=f"{way} for a minute", marks=marks) for way in ways]
+    full = [
+        pytest.param((way, FULL_SECONDS.get(way, OTHER_FULL_SECONDS)), id=f"{way} for long", marks=marks)
+        for way in ways
+    ]
     return pytest.mark.parametrize("race", [*short, *full], indirect=True)
 
 
