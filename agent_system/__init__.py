@@ -18,7 +18,7 @@ carried out).
 from agent_system.database.manager import DatabaseManager, get_database_connection
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import AgentSystemError
-from agent_system.managers.pagination import Page
+from agent_system.managers.core.pagination import Page
 from agent_system.settings import DatabaseSettings, Durability
 
 __all__ = [

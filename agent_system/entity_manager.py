@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.clock import utc_now
 from agent_system.errors import ValidationError
-from agent_system.managers.agents import AgentManager
-from agent_system.managers.context_documents import ContextDocumentManager
-from agent_system.managers.conversations import ConversationManager
-from agent_system.managers.events import EventManager
-from agent_system.managers.hosts import HostManager
-from agent_system.managers.identities import IdentityManager
-from agent_system.managers.messages import MessageManager
-from agent_system.managers.models import ModelManager
-from agent_system.managers.process_instances import ProcessInstanceManager
-from agent_system.managers.processes import ProcessManager
-from agent_system.managers.projects import ProjectManager
-from agent_system.managers.relations import RelationManager
-from agent_system.managers.substring import find_containing
-from agent_system.managers.tasks import TaskManager
-from agent_system.managers.token_usage import TokenUsageManager
-from agent_system.managers.tool_usage import ToolUsageManager
-from agent_system.managers.tools import ToolManager
-from agent_system.managers.users import UserManager
-from agent_system.managers.workspaces import WorkspaceManager
+from agent_system.managers.agents.agents import AgentManager
+from agent_system.managers.agents.tools import ToolManager
+from agent_system.managers.audit.events import EventManager
+from agent_system.managers.audit.relations import RelationManager
+from agent_system.managers.conversations.conversations import ConversationManager
+from agent_system.managers.conversations.messages import MessageManager
+from agent_system.managers.core.substring import find_containing
+from agent_system.managers.documents.context_documents import ContextDocumentManager
+from agent_system.managers.ledger.hosts import HostManager
+from agent_system.managers.ledger.models import ModelManager
+from agent_system.managers.ledger.token_usage import TokenUsageManager
+from agent_system.managers.processes.process_instances import ProcessInstanceManager
+from agent_system.managers.processes.processes import ProcessManager
+from agent_system.managers.projects.projects import ProjectManager
+from agent_system.managers.projects.workspaces import WorkspaceManager
+from agent_system.managers.tasks.tasks import TaskManager
+from agent_system.managers.telemetry.tool_usage import ToolUsageManager
+from agent_system.managers.users.identities import IdentityManager
+from agent_system.managers.users.users import UserManager
 from agent_system.types import ENTITY_TYPE_LEGACY, EntityType
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.dialects.base import EngineHealth
     from agent_system.database.manager import DatabaseManager
-    from agent_system.managers.base import Manager
+    from agent_system.managers.core.base import Manager
 
 __all__ = ["EntityManager"]
 

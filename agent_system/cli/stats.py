@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from agent_system.cli.context import Options
-    from agent_system.managers.token_usage import ModelTokens, TokenSummary
-    from agent_system.managers.tool_usage import ToolStatistics
+    from agent_system.managers.ledger.token_usage import ModelTokens, TokenSummary
+    from agent_system.managers.telemetry.tool_usage import ToolStatistics
 
 __all__ = ["stats"]
 

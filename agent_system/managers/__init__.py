@@ -1,1 +1,4 @@
-"""One manager per entity over one shared base: the verbs that read and write the tables."""
+"""One manager per entity over one shared core: the verbs that read and write the tables.
+
+`core` holds what all managers share; every other folder is one family of tables.
+"""

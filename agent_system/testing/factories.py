@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent_system.entity_manager import EntityManager
-    from agent_system.managers.base import Manager
+    from agent_system.managers.core.base import Manager
 
 __all__ = ["Factories"]
 

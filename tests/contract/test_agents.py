@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from agent_system import EntityManager
 from agent_system.errors import ConflictError, DuplicateKeyError, ForeignKeyError, NotFoundError, ValidationError
-from agent_system.managers.audit import audit_context
+from agent_system.managers.core.audit import audit_context
 from agent_system.types import AgentStatus, LifecycleStatus
 from tests import requirements as requires
 from tests.statements import recorded_statements

@@ -12,7 +12,7 @@ from sqlalchemy import inspect
 
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
-from agent_system.managers.base import Manager
+from agent_system.managers.core.base import Manager
 from agent_system.testing.factories import Factories
 from tests.statements import recorded_statements
 

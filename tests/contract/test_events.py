@@ -11,8 +11,8 @@ import pytest
 
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import DuplicateKeyError, NotFoundError, ValidationError
-from agent_system.managers.base import Manager
-from agent_system.managers.cascade import AUDITED_TABLES
+from agent_system.managers.core.base import Manager
+from agent_system.managers.core.cascade import AUDITED_TABLES
 from agent_system.testing.factories import Factories
 
 if TYPE_CHECKING:

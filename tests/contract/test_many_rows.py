@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent_system.managers.steps import ROWS_BETWEEN_YIELDS, in_steps
+from agent_system.managers.core.steps import ROWS_BETWEEN_YIELDS, in_steps
 
 if TYPE_CHECKING:
     from agent_system import EntityManager

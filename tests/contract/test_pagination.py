@@ -15,7 +15,7 @@ from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
     from agent_system.entity_manager import EntityManager
-    from agent_system.managers.base import Manager
+    from agent_system.managers.core.base import Manager
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 # One nullable column of every type that can be ordered, with duplicates and with NULLs.

@@ -11,7 +11,7 @@ import pytest
 
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import ForeignKeyError, NotFoundError, TransitionError, ValidationError
-from agent_system.managers.process_states import TRANSITIONS
+from agent_system.managers.processes.process_states import TRANSITIONS
 from agent_system.types import ProcessInstanceStatus as Status
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from agent_system.errors import NotFoundError, TransitionError, ValidationError
-from agent_system.managers.task_activities import ActivityLog
+from agent_system.managers.tasks.activities import ActivityLog
 from agent_system.types import DependencyPolicy, TaskStatus
 from tests.statements import recorded_statements
 

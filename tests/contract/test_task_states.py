@@ -11,8 +11,8 @@ import pytest
 
 from agent_system import EntityManager
 from agent_system.errors import NotFoundError, TransitionError, ValidationError
-from agent_system.managers.audit import audit_context
-from agent_system.managers.task_states import ENDED, TRANSITIONS
+from agent_system.managers.core.audit import audit_context
+from agent_system.managers.tasks.states import ENDED, TRANSITIONS
 from agent_system.types import TaskStatus
 
 if TYPE_CHECKING:

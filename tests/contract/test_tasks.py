@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from agent_system.errors import ConflictError, ForeignKeyError, NotFoundError, ValidationError
-from agent_system.managers.audit import audit_context
+from agent_system.managers.core.audit import audit_context
 from agent_system.models import Task
 from agent_system.types import TaskStatus
 from tests.statements import recorded_statements

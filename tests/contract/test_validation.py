@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.manager import DatabaseManager
     from agent_system.entity_manager import EntityManager
-    from agent_system.managers.base import Manager
+    from agent_system.managers.core.base import Manager
 
 ATTRIBUTES = (
     "agents", "tools", "tasks", "context_documents", "processes", "process_instances", "events", "relations", "users",

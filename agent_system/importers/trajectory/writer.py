@@ -11,7 +11,7 @@ from agent_system.clock import utc_now
 from agent_system.errors import DuplicateKeyError, ImportFileError
 from agent_system.importers.trajectory.reader import read_trajectory
 from agent_system.importers.trajectory.rows import Owners, RunRows, run_id
-from agent_system.managers.audit import audit_context
+from agent_system.managers.core.audit import audit_context
 from agent_system.types import EventOutcome, TaskStatus
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent_system.managers.base import Manager
+from agent_system.managers.core.base import Manager
 from agent_system.models import Agent, Host, Tool, User, UserIdentity
 
 if TYPE_CHECKING:

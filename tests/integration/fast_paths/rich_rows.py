@@ -10,7 +10,7 @@ from sqlalchemy import Boolean
 from sqlalchemy.orm import class_mapper
 
 from agent_system import models
-from agent_system.managers.base import Manager
+from agent_system.managers.core.base import Manager
 from agent_system.models.columns import Enumerated, Json, Real, Text, UtcDateTime, Uuid
 from agent_system.types import UsageState
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from agent_system.database import DatabaseManager
-    from agent_system.managers.base import Manager
+    from agent_system.managers.core.base import Manager
 
     OpenDatabase = Callable[..., Awaitable[DatabaseManager]]
 

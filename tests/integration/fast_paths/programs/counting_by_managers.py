@@ -9,7 +9,7 @@ from uuid import UUID
 from counting import Shared, main, pause
 
 from agent_system.database import DatabaseManager
-from agent_system.managers.base import Manager
+from agent_system.managers.core.base import Manager
 from agent_system.models import Agent
 from agent_system.settings import DatabaseSettings
 

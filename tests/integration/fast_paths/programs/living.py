@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_system.database import DatabaseManager
-from agent_system.managers.base import Manager
+from agent_system.managers.core.base import Manager
 from agent_system.models import Agent
 
 path = sys.argv[1]

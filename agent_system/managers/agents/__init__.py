@@ -1,0 +1,1 @@
+"""Agents, the tools that they may use, and what they are allowed to do."""

@@ -1,0 +1,1 @@
+"""Conversations and messages: what was said, in order."""

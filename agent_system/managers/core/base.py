@@ -1,0 +1,332 @@
+"""`Manager`: the verbs that every table has, typed by the table class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import func, select
+from sqlmodel import SQLModel
+
+from agent_system.clock import utc_now
+from agent_system.errors import DuplicateKeyError, IntegrityError, NotFoundError, ValidationError
+from agent_system.managers.core.audit import in_audit_context
+from agent_system.managers.core.failures import explained
+from agent_system.managers.core.loading import load_relations
+from agent_system.managers.core.pagination import PageRequest, equals, parse_order
+from agent_system.managers.core.steps import in_steps
+from agent_system.managers.core.store import Check, Revision, RowStore
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Select
+
+    from agent_system.database.executor import Executor, Work
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.database.plans import TablePlans
+    from agent_system.managers.core.pagination import Page, Where
+
+__all__ = ["Manager"]
+
+Row = TypeVar("Row", bound=SQLModel)
+T = TypeVar("T")
+
+DEFAULT_PAGE = 100
+ITER_PAGE = 500
+# SQLite allows 32,766 parameters in a statement, PostgreSQL's protocol 32,767.
+CHUNK = 10_000
+
+
+class Manager(Generic[Row]):
+    """Reads and writes the rows of one table.
+
+    Rows come back as detached instances of the table class: plain values that no session watches. Data are a mapping or
+    an instance; they are validated before anything is written. Outside of a transaction each verb is one by itself.
+    """
+
+    entity: type[Row]
+    """The table class."""
+    hot: ClassVar[bool] = False
+    """Whether lookups by id go through the hot cache: for tables that are read far more often than written."""
+    audited: ClassVar[str | None] = None
+    """The entity type under which changes are written to the audit trail; None when they are not."""
+    kept: ClassVar[frozenset[str]] = frozenset()
+    """Columns that only the manager writes, such as counters; data that name one are refused."""
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    """Columns that are given with a new row and cannot be changed."""
+
+    def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._db = db
+        self._clock = clock
+
+    @cached_property
+    def store(self) -> RowStore[Row]:
+        """What units of work are made of; needs a connected database, because statements differ by engine."""
+        dialect, clock = self._db.dialect, self._clock
+        return RowStore(self.entity, dialect, clock, self.audited, hot=self.hot, kept=self.kept, fixed=self.fixed)
+
+    @property
+    def plans(self) -> TablePlans[Row]:
+        """The compiled statements of this table."""
+        return self.store.plans
+
+    # Hooks for the managers of single tables.
+
+    def fill_in(self, values: dict[str, Any]) -> None:
+        """Fill in what follows from the other values of a new row; called after validation."""
+
+    def normalise(self, values: dict[str, Any]) -> None:
+        """Bring values, of a new row or of a change, into the form that is stored; called after validation."""
+
+    def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
+        """What writes a new row; a manager whose rows have companions writes them in the same unit of work."""
+        return self.store.prepare_insert(values, audit=audit)
+
+    def removal(self, key: Mapping[str, Any]) -> Work[bool]:
+        """What deletes a row."""
+        return lambda executor: self.store.remove(executor, key)
+
+    check_change: Check | None = None
+    """Called in the transaction of a change with the row as it is and the changes; may complete or refuse them, and may
+    return the type of the change's event."""
+
+    # Writing.
+
+    async def create(self, data: Mapping[str, Any] | Row) -> Row:
+        """Write one row.
+
+        Raises:
+            ValidationError: The data were refused; the error names the field.
+            IntegrityError: They break a rule of the schema (a duplicate name, a missing reference).
+        """
+        values = self.new_values(data)
+        await self.run(self.insertion(values), values)
+        return self.plans.hydrate.build(values)
+
+    async def create_many(self, rows: Iterable[Mapping[str, Any] | Row]) -> builtins.list[Row]:
+        """Write many rows, all or none, and return them in order.
+
+        Raises:
+            ValidationError: One was refused; nothing was written.
+            IntegrityError: One breaks a rule of the schema; nothing was written.
+        """
+        many = await in_steps(self.new_values, rows)
+        inserts = await in_steps(lambda values: self.insertion(values, audit=False), many)
+        trail = self.store.trail
+        event = trail.parameters("created", None, data={"ids": self._keys(many)}) if trail is not None else None
+
+        def work(executor: Executor) -> None:
+            for insert in inserts:
+                insert(executor)
+            if trail is not None and event is not None:
+                trail.write(executor, event)
+
+        if many:
+            await self.run(work, many)
+        return await in_steps(self.plans.hydrate.build, many)
+
+    async def update(self, id: Any, changes: Mapping[str, Any] | Row, expected_version: int | None = None) -> Row:  # noqa: A002
+        """Change some columns of one row and return it.
+
+        Args:
+            expected_version: Write only if the row is still at this version.
+
+        Raises:
+            NotFoundError: There is no such row.
+            ConflictError: It is at another version.
+            ValidationError: The changes were refused.
+        """
+        key = self.store.keys.existing(id)
+        values = self.store.validator.change_values(changes)
+        self.normalise(values)
+        if expected_version is not None and not self.store.is_versioned:
+            message = f"{self.store.name} has no version to expect"
+            raise ValidationError(message, field="expected_version", entity=self.store.name)
+
+        def work(executor: Executor) -> dict[str, Any]:
+            return self.store.change(executor, key, values, expected_version=expected_version, check=self.check_change)
+
+        return self.plans.hydrate.build(await self.run(work, values))
+
+    async def upsert(self, data: Mapping[str, Any] | Row, on: Sequence[str]) -> Row:
+        """Write a row, or change the one that has the same values in the columns `on`, and return it.
+
+        Only the keys that the data name are changed in a row that is there.
+
+        Raises:
+            ValidationError: The data were refused, or lack a value for a column of `on`.
+        """
+        values = self.new_values(data)
+        matching = self.store.keys.matching(values, on)
+        insert = self.insertion(values)
+        changes = self.store.validator.upsert_changes(data, tuple(on))
+        self.normalise(changes)
+
+        def work(executor: Executor) -> dict[str, Any]:
+            key = self.store.find_key(executor, matching)
+            if key is None:
+                insert(executor)
+                return values
+            if changes:
+                return self.store.change(executor, key, changes, check=self.check_change)
+            return self.store.get(executor, key) or values
+
+        return self.plans.hydrate.build(await self.run_racing(work, values))
+
+    async def delete(self, id: Any) -> bool:  # noqa: A002
+        """Delete one row with what depends on it; False when there is none.
+
+        Raises:
+            ForeignKeyError: Another row needs it.
+        """
+        key = self.store.keys.possible(id)
+        return key is not None and await self.run(self.removal(key))
+
+    # Reading.
+
+    async def get_by_id(self, id: Any) -> Row | None:  # noqa: A002
+        """Return the row with this id, or None."""
+        store = self.store
+        parameters = store.keys.lookup(id)
+        if parameters is None:
+            return None
+        rows = await self._db.fetch(store.keys.get_plan, parameters)
+        return store.plans.hydrate(rows[0]) if rows else None
+
+    async def require(self, id: Any) -> Row:  # noqa: A002
+        """Return the row with this id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = await self.get_by_id(id)
+        if row is None:
+            raise NotFoundError(self.store.name, id)
+        return row
+
+    async def get_many(self, ids: Iterable[Any]) -> dict[Any, Row]:
+        """Return the rows with these ids by id, in the order of the ids; ids without a row are left out."""
+        name = self.plans.primary_key[0]
+        keys = (self.store.keys.possible(one) for one in ids)
+        wanted = list(dict.fromkeys(key[name] for key in keys if key is not None))
+        column = self.plans.columns[name]
+        found: dict[Any, Row] = {}
+        for start in range(0, len(wanted), CHUNK):
+            rows = await self.select(self.query().where(column.in_(wanted[start : start + CHUNK])))
+            found |= {getattr(row, name): row for row in rows}
+        return {one: found[one] for one in wanted if one in found}
+
+    async def find(self, **values: Any) -> builtins.list[Row]:
+        """Return all rows with these values, in the order of their ids; None matches a column without a value."""
+        return await self.select(parse_order(self.plans, None).apply(self.query(values)))
+
+    async def find_one(self, **values: Any) -> Row | None:
+        """Return the first row with these values, or None."""
+        rows = await self.select(parse_order(self.plans, None).apply(self.query(values)).limit(1))
+        return rows[0] if rows else None
+
+    async def list(
+        self,
+        where: Where = None,
+        order_by: str | None = None,
+        limit: int = DEFAULT_PAGE,
+        after: str | None = None,
+        include: Iterable[str] = (),
+    ) -> Page[Row]:
+        """Return one page of rows.
+
+        Args:
+            where: A mapping of column to value, or SQLAlchemy expressions over the table class.
+            order_by: A column, `-column` for descending; None is the order of the ids.
+            limit: At most so many rows, from 1.
+            after: The `next_cursor` of the page before.
+            include: Relations to load with the rows, one statement each.
+
+        Raises:
+            ValidationError: A column or relation does not exist, or the limit is below 1.
+            CursorError: The cursor belongs to another order or filter.
+        """
+        wanted = PageRequest(self.plans, where, order_by, limit)
+        page = wanted.page(await self.select(wanted.apply(self.query(), after)))
+        await load_relations(self._db, self.entity, page.items, include)
+        return page
+
+    async def iter(
+        self, where: Where = None, order_by: str | None = None, include: Iterable[str] = (), batch: int = ITER_PAGE
+    ) -> AsyncIterator[Row]:
+        """Yield all rows, a page at a time: constant memory, and no read transaction is held in between."""
+        relations = tuple(include)
+        after: str | None = None
+        while True:
+            page = await self.list(where, order_by, batch, after, relations)
+            for row in page.items:
+                yield row
+            after = page.next_cursor
+            if after is None:
+                return
+
+    async def count(self, **values: Any) -> int:
+        """Count the rows with these values."""
+        statement = self.query(values).with_only_columns(func.count(), maintain_column_froms=True)
+        return int(await self._db.read(lambda executor: executor.execute(statement).scalar_one()))
+
+    async def exists(self, **values: Any) -> bool:
+        """Tell whether there is a row with these values."""
+        statement = self.query(values).limit(1)
+        return await self._db.read(lambda executor: executor.execute(statement).first()) is not None
+
+    # What managers of single tables build on.
+
+    def query(self, values: Mapping[str, Any] | None = None) -> Select[Any]:
+        """A statement for whole rows, filtered by equality."""
+        statement = select(*self.plans.table.columns)
+        return statement.where(*(equals(self.plans, key, value) for key, value in (values or {}).items()))
+
+    async def select(self, statement: Select[Any]) -> builtins.list[Row]:
+        """Run a statement that selects whole rows and return instances."""
+        rows = await self._db.read(lambda executor: executor.execute(statement).all())
+        keys, build = self.plans.hydrate.keys, self.plans.hydrate.build
+        return [build(dict(zip(keys, row, strict=True))) for row in rows]
+
+    def new_values(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
+        """Validate the data of a new row and complete them."""
+        values = self.store.validator.create_values(data)
+        self.normalise(values)
+        self.fill_in(values)
+        return values
+
+    async def revise(self, id: Any, compute: Revision, *, event_type: str = "updated") -> Row:  # noqa: A002
+        """Change a row by a function of what it is, in one unit of work; without changes nothing is written.
+
+        Raises:
+            NotFoundError: There is no such row.
+            ValidationError: The changes were refused.
+        """
+        key = self.store.keys.existing(id)
+
+        def work(executor: Executor) -> dict[str, Any]:
+            return self.store.revise(executor, key, compute, check=self.check_change, event_type=event_type)
+
+        return self.plans.hydrate.build(await self.run(work))
+
+    async def run(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
+        """Run a writing unit of work; an integrity error names the caller's field and, of these values, the culprit."""
+        try:
+            return await self._db.write(in_audit_context(work))
+        except IntegrityError as exc:
+            many = [values] if isinstance(values, Mapping) else values
+            raise await explained(self._db, self.plans, many, exc) from exc
+
+    async def run_racing(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
+        """Run a unit of work that looks for a row before it inserts one, again if another connection was faster."""
+        try:
+            return await self.run(work, values)
+        except DuplicateKeyError:
+            return await self.run(work, values)
+
+    def _keys(self, many: Sequence[Mapping[str, Any]]) -> builtins.list[str]:
+        return [str(values.get(self.plans.primary_key[0])) for values in many]

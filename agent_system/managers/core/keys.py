@@ -1,0 +1,98 @@
+"""What a caller's id, or the values of a row, say about which row is meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from agent_system.errors import NotFoundError, ValidationError
+from agent_system.managers.core.pagination import attribute
+from agent_system.managers.core.validation import KEY_SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent_system.database.plans import TablePlans
+    from agent_system.managers.core.validation import RowValidator
+
+__all__ = ["RowKeys"]
+
+INT64 = 2**63
+
+
+class RowKeys:
+    """Reads the keys of one table."""
+
+    def __init__(self, plans: TablePlans[Any], validator: RowValidator[Any]) -> None:
+        self._plans = plans
+        self._name = plans.entity.__name__
+        self._validator = validator
+        self.get_plan = plans.get()
+        key_type = plans.columns[plans.primary_key[0]].type.python_type
+        # A lookup by an id of exactly the key's type needs no validation.
+        self._is_counted = key_type is int
+        self._plain_key = key_type if len(plans.primary_key) == 1 and key_type in {int, UUID} else None
+
+    def lookup(self, id_: Any) -> tuple[Any, ...] | None:
+        """The encoded parameters of a lookup by primary key; None when no row can have this id."""
+        if type(id_) is self._plain_key and (self._plain_key is UUID or -INT64 <= id_ < INT64):
+            process = self.get_plan.processors[0]
+            return (id_,) if process is None else (process(id_),)
+        key = self.possible(id_)
+        return None if key is None else self.get_plan.encode(key)
+
+    def possible(self, id_: Any) -> dict[str, Any] | None:
+        """The primary key that an id means; None when no row can have it."""
+        try:
+            return self.values(id_)
+        except ValidationError:
+            return None
+
+    def existing(self, id_: Any) -> dict[str, Any]:
+        """The primary key that the id of a row means.
+
+        Raises:
+            NotFoundError: No row can have it.
+        """
+        key = self.possible(id_)
+        if key is None:
+            raise NotFoundError(self._name, id_)
+        return key
+
+    def from_text(self, text: str) -> Any:
+        """The id that was written as text, where ids of any table are kept together."""
+        return int(text) if self._is_counted and text.lstrip("-").isdecimal() else text
+
+    def values(self, id_: Any) -> dict[str, Any]:
+        """The primary key that an id means: one value, or a tuple or mapping for a key of several columns.
+
+        Raises:
+            ValidationError: It cannot be an id of this table.
+        """
+        keys = self._plans.primary_key
+        if isinstance(id_, dict):
+            values = {key: id_.get(key) for key in keys}
+        elif len(keys) == 1:
+            values = {keys[0]: id_}
+        elif isinstance(id_, tuple) and len(id_) == len(keys):
+            values = dict(zip(keys, id_, strict=True))
+        else:
+            message = f"{self._name}: the id has {len(keys)} parts: {', '.join(keys)}"
+            raise ValidationError(message, field=keys[0], entity=self._name)
+        return self._validator.check_key(values)
+
+    def matching(self, values: Mapping[str, Any], on: Sequence[str]) -> dict[str, Any]:
+        """Those of the values by which a row is looked for; names by their keys, so without regard to case.
+
+        Raises:
+            ValidationError: A column does not exist, or there is no value for it.
+        """
+        matching: dict[str, Any] = {}
+        for key in on:
+            name = attribute(self._plans, key)
+            if name not in values:
+                message = f"{self._name}.{key}: upsert needs a value for it"
+                raise ValidationError(message, field=key, entity=self._name)
+            derived = f"{name}{KEY_SUFFIX}"
+            matching |= {derived: values[derived]} if derived in self._validator.derived else {name: values[name]}
+        return matching

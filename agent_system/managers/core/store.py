@@ -1,0 +1,317 @@
+"""`RowStore`: what can be done to the rows of one table inside a unit of work.
+
+A manager's verbs are made of these pieces; a manager that writes several tables at once puts the pieces of several
+stores into one unit of work, so that they are one transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from sqlalchemy import select
+from sqlmodel import SQLModel
+
+from agent_system.database.plans import TablePlans
+from agent_system.errors import ConflictError, NotFoundError, ValidationError
+from agent_system.managers.core.audit import AuditTrail
+from agent_system.managers.core.cascade import Cascade
+from agent_system.managers.core.encoding import RowEncoder
+from agent_system.managers.core.keys import RowKeys
+from agent_system.managers.core.validation import RowValidator
+from agent_system.models.codec import decode_json
+from agent_system.models.columns import Json, UtcDateTime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Dialect
+
+    from agent_system.database.executor import Executor
+    from agent_system.database.plans import Plan
+
+__all__ = ["Check", "Revision", "RowStore", "differing"]
+
+Row = TypeVar("Row", bound=SQLModel)
+Check: TypeAlias = "Callable[[Executor, dict[str, Any], dict[str, Any]], str | None]"
+Revision: TypeAlias = "Callable[[Mapping[str, Any]], Mapping[str, Any]]"
+
+
+class RowStore(Generic[Row]):
+    """Writes rows of one table, with their version, their `updated_at` and their audit event."""
+
+    def __init__(
+        self,
+        entity: type[Row],
+        dialect: Dialect,
+        clock: Callable[[], datetime],
+        audited: str | None = None,
+        *,
+        hot: bool = False,
+        kept: frozenset[str] = frozenset(),
+        fixed: frozenset[str] = frozenset(),
+    ) -> None:
+        self.entity = entity
+        self.name = entity.__name__
+        self.plans = TablePlans(entity, dialect, is_hot=hot)
+        self.validator = RowValidator(self.plans, kept=kept, fixed=fixed)
+        self.keys = RowKeys(self.plans, self.validator)
+        self.cascade = Cascade(self.plans.table, dialect, clock)
+        self.trail = AuditTrail(audited, dialect, clock) if audited else None
+        self.is_versioned = "version" in self.plans.columns
+        self._clock = clock
+        self._touches = "updated_at" in self.plans.columns
+        columns = self.plans.columns.items()
+        self._json = [key for key, column in columns if isinstance(column.type, Json)]
+        self._moments = [key for key, column in columns if isinstance(column.type, UtcDateTime)]
+        # What only the database knows after an insert: a counted key, computed columns.
+        self._made_by_database: tuple[str, ...] = (*self.plans.counted, *self.plans.computed)
+        self._encoders: dict[tuple[tuple[str, ...], tuple[str, ...]], RowEncoder] = {}
+
+    # Preparing, outside of the unit of work.
+
+    def prepare_insert(
+        self, values: dict[str, Any], *, audit: bool = True, late: tuple[str, ...] = ()
+    ) -> Callable[[Executor], None]:
+        """Encode a new row; returns what writes it with its event and adds what the database makes to `values`.
+
+        Args:
+            late: Columns whose values only the unit of work knows; they are taken from `values` when it is written.
+        """
+        made = tuple(key for key in self._made_by_database if key not in values)
+        encoder = self._encoders.get((made, late)) or self._encoder(made, late)
+        try:
+            plan, parameters = encoder.encode(values)
+        except (ValueError, TypeError, RecursionError):
+            raise self._refusal(encoder.name_bad_value(values)) from None
+        self._normalise(values, plan, parameters)
+        trail = self.trail
+        event: Sequence[Any] | None = None
+        if audit and trail is not None:
+            entity_id = values[self.plans.primary_key[0]]
+            event = trail.parameters("created", entity_id, after=values, tree_id=values.get("tree_id"))
+        counted = bool(made) and made == self.plans.counted
+        places = [(key, plan.positions[key]) for key in late]
+
+        def insert(executor: Executor) -> None:
+            for key, place in places:
+                process = plan.processors[place]
+                parameters[place] = values[key] if process is None else process(values[key])
+            if counted:
+                values[made[0]] = executor.insert(plan, parameters)
+            elif made:
+                values.update(self.decode(made, executor.fetch(plan, parameters)[0]))
+            else:
+                executor.change(plan, parameters)
+            if event is not None and trail is not None:
+                trail.write(executor, event)
+
+        return insert
+
+    def _encoder(self, made: tuple[str, ...], late: tuple[str, ...]) -> RowEncoder:
+        encoder = self._encoders[made, late] = RowEncoder(self.plans, self.validator.constants, made, late)
+        return encoder
+
+    def encode(self, plan: Plan, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Encode values for a plan.
+
+        Raises:
+            ValidationError: A value cannot be stored; the error names the field.
+        """
+        try:
+            return plan.encode(values)
+        except (ValueError, TypeError, RecursionError):
+            raise self._refusal(plan.name_bad_value(values)) from None
+
+    def decode(self, keys: tuple[str, ...], row: Any) -> dict[str, Any]:
+        """Decode some columns of a driver's row."""
+        decoded = {}
+        for key, value in zip(keys, row, strict=True):
+            process = self.plans.hydrate.processor(key)
+            decoded[key] = value if process is None or value is None else process(value)
+        return decoded
+
+    # Inside the unit of work.
+
+    def get(self, executor: Executor, key: Mapping[str, Any], *, lock: bool = False) -> dict[str, Any] | None:
+        """Read one row as attribute values; locked, no other transaction changes it before this one ends."""
+        plan = self.plans.get_for_update() if lock else self.plans.get()
+        rows = executor.fetch(plan, plan.encode(key))
+        return self.plans.hydrate.decode(rows[0]) if rows else None
+
+    def find_key(self, executor: Executor, matching: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The primary key of the row that has these values, locked; None when there is no such row."""
+        columns = self.plans.columns
+        statement = select(*(columns[key] for key in self.plans.primary_key)).with_for_update()
+        for key, value in matching.items():
+            statement = statement.where(columns[key].is_(None) if value is None else columns[key] == value)
+        row = executor.execute(statement.limit(1)).first()
+        return None if row is None else dict(zip(self.plans.primary_key, row, strict=True))
+
+    def change(
+        self,
+        executor: Executor,
+        key: Mapping[str, Any],
+        changes: Mapping[str, Any],
+        *,
+        expected_version: int | None = None,
+        check: Check | None = None,
+        event_type: str = "updated",
+    ) -> dict[str, Any]:
+        """Change one row and return it as attribute values.
+
+        Args:
+            check: Called with the row as it is and the changes, which it may complete or refuse by raising; it may
+                return the type of the event.
+
+        Raises:
+            NotFoundError: There is no such row; nothing was changed.
+            ConflictError: It is at another version; nothing was changed.
+        """
+        changes = dict(changes)
+        before: dict[str, Any] | None = None
+        if check is not None or self.trail is not None:
+            before = self.get(executor, key, lock=True)
+            if before is None:
+                raise NotFoundError(self.name, _shown(key))
+            self._check_version(before, key, expected_version)
+            if check is not None:
+                event_type = check(executor, before, changes) or event_type
+        if before is None or self.plans.computed:
+            after = self._update(executor, key, changes, expected_version)
+        else:
+            after = self._update_known(executor, key, changes, before)
+        if self.trail is not None and before is not None:
+            changed = [name for name in changes if before[name] != after[name]]
+            event = self.trail.parameters(
+                event_type,
+                _shown(key),
+                before={name: before[name] for name in changed},
+                after={name: after[name] for name in changed},
+                tree_id=after.get("tree_id"),
+            )
+            self.trail.write(executor, event)
+        return after
+
+    def revise(
+        self,
+        executor: Executor,
+        key: Mapping[str, Any],
+        compute: Revision,
+        *,
+        check: Check | None = None,
+        event_type: str = "updated",
+    ) -> dict[str, Any]:
+        """Change one row by a function of what it is, so that no change of somebody else is lost.
+
+        Args:
+            compute: Gets the row as it is and returns the changes; without any, nothing is written.
+            check: As for `change`.
+
+        Raises:
+            NotFoundError: There is no such row.
+            ValidationError: The changes were refused.
+        """
+        before = self.get(executor, key, lock=True)
+        if before is None:
+            raise NotFoundError(self.name, _shown(key))
+        changes = compute(before)
+        if not changes:
+            return before
+        values = self.validator.change_values(changes)
+        return self.change(executor, key, values, check=check, event_type=event_type)
+
+    def _update_known(
+        self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], before: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change a row that was just read and locked: what it is afterwards follows from what it was."""
+        if self._touches:
+            changes.setdefault("updated_at", self._clock())
+        plan = self.plans.update(tuple(changes), raises_version=self.is_versioned, returning=False)
+        values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
+        parameters = self.encode(plan, values)
+        executor.change(plan, parameters)
+        self._normalise(changes, plan, parameters, prefix="set_")
+        after = {**before, **changes}
+        if self.is_versioned:
+            after["version"] += 1
+        return after
+
+    def _update(
+        self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], expected_version: int | None
+    ) -> dict[str, Any]:
+        if self._touches:
+            changes.setdefault("updated_at", self._clock())
+        plan = self.plans.update(
+            tuple(changes), raises_version=self.is_versioned, expects_version=expected_version is not None
+        )
+        values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
+        if expected_version is not None:
+            values["version"] = expected_version
+        rows = executor.fetch(plan, self.encode(plan, values))
+        if rows:
+            return self.plans.hydrate.decode(rows[0])
+        found = self.get(executor, key)
+        if found is None:
+            raise NotFoundError(self.name, _shown(key))
+        self._check_version(found, key, expected_version)
+        raise ConflictError(entity=self.name, entity_id=_shown(key))
+
+    def remove(self, executor: Executor, key: Mapping[str, Any]) -> bool:
+        """Delete one row with what falls with it; False when there is none."""
+        before: dict[str, Any] | None = None
+        if self.trail is not None or self.cascade.is_needed:
+            before = self.get(executor, key, lock=True)
+            if before is None:
+                return False
+        fallen = self.cascade.find(executor, key)
+        plan = self.plans.delete()
+        removed = executor.change(plan, plan.encode(key)) > 0
+        if removed and self.trail is not None and before is not None:
+            tree_id = before.get("tree_id")
+            self.trail.write(executor, self.trail.parameters("deleted", _shown(key), before=before, tree_id=tree_id))
+        if removed:
+            self.cascade.finish(executor, key, fallen)
+        return removed
+
+    def _check_version(self, found: Mapping[str, Any], key: Mapping[str, Any], expected: int | None) -> None:
+        if expected is None or found["version"] == expected:
+            return
+        message = f"{self.name} {_shown(key)!s} is at version {found['version']}, not {expected}: read it again"
+        raise ConflictError(
+            message,
+            entity=self.name,
+            entity_id=_shown(key),
+            expected_version=expected,
+            actual_version=found["version"],
+        )
+
+    def _normalise(self, values: dict[str, Any], plan: Plan, parameters: Sequence[Any], prefix: str = "") -> None:
+        """Make the values those that a read would give: JSON that is not the caller's own object, moments in UTC."""
+        for key in self._json:
+            value = values.get(key)
+            if value:
+                values[key] = decode_json(parameters[plan.positions[prefix + key]])
+            elif isinstance(value, (dict, list, tuple)):
+                values[key] = {} if isinstance(value, dict) else []
+        for key in self._moments:
+            moment = values.get(key)
+            if moment is not None and moment.tzinfo is not UTC:
+                values[key] = moment.astimezone(UTC)
+
+    def _refusal(self, bad: tuple[str, Exception] | None) -> ValidationError:
+        if bad is None:
+            return ValidationError(entity=self.name)
+        field, reason = bad
+        return ValidationError(f"{self.name}.{field}: {reason}", field=field, entity=self.name)
+
+
+def differing(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    """Those of the values that the row does not have already."""
+    return {key: value for key, value in values.items() if row[key] != value}
+
+
+def _shown(key: Mapping[str, Any]) -> Any:
+    values = tuple(key.values())
+    return values[0] if len(values) == 1 else values

@@ -1,0 +1,1 @@
+"""Context documents and their versions."""

@@ -1,0 +1,1 @@
+"""Task trees: states, dependencies, activities, statistics."""

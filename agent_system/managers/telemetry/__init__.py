@@ -1,0 +1,1 @@
+"""What tools and agents did, and how it went."""

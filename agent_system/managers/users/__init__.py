@@ -1,0 +1,1 @@
+"""Accounts, and the identities that people have on other platforms."""

@@ -1,0 +1,65 @@
+"""The vocabulary: identifiers, JSON, and every enumeration that a column knows, a module for each family.
+
+An enumeration whose values come from one of the five legacy systems has a table beside it that tells what their other
+spellings mean here; a spelling that is in neither is reported by an importer, never guessed.
+"""
+
+from __future__ import annotations
+
+from agent_system.types.agents import AGENT_STATUS_LEGACY, AgentStatus
+from agent_system.types.audit import EventOutcome, RelationshipType, Severity
+from agent_system.types.conversations import (
+    CONVERSATION_STATUS_LEGACY,
+    MESSAGE_PRIORITY_LEGACY,
+    MESSAGE_ROLE_LEGACY,
+    ConversationStatus,
+    MessageRole,
+    StreamingState,
+)
+from agent_system.types.entities import ENTITY_TYPE_LEGACY, LIFECYCLE_STATUS_LEGACY, EntityType, LifecycleStatus
+from agent_system.types.ledger import CostSource, LedgerEntryKind, UsageState
+from agent_system.types.processes import PROCESS_INSTANCE_STATUS_LEGACY, ProcessInstanceStatus
+from agent_system.types.projects import ProjectStatus
+from agent_system.types.tasks import TASK_STATUS_LEGACY, DependencyPolicy, TaskStatus
+from agent_system.types.telemetry import TOOL_CALL_STATE_LEGACY, ToolCallState
+from agent_system.types.users import USER_ROLE_LEGACY, UserRole
+from agent_system.types.values import Counter, IdentityId, Int64, JsonArray, JsonObject, JsonValue, RowId, StringList
+
+__all__ = [
+    "AGENT_STATUS_LEGACY",
+    "CONVERSATION_STATUS_LEGACY",
+    "ENTITY_TYPE_LEGACY",
+    "LIFECYCLE_STATUS_LEGACY",
+    "MESSAGE_PRIORITY_LEGACY",
+    "MESSAGE_ROLE_LEGACY",
+    "PROCESS_INSTANCE_STATUS_LEGACY",
+    "TASK_STATUS_LEGACY",
+    "TOOL_CALL_STATE_LEGACY",
+    "USER_ROLE_LEGACY",
+    "AgentStatus",
+    "ConversationStatus",
+    "CostSource",
+    "Counter",
+    "DependencyPolicy",
+    "EntityType",
+    "EventOutcome",
+    "IdentityId",
+    "Int64",
+    "JsonArray",
+    "JsonObject",
+    "JsonValue",
+    "LedgerEntryKind",
+    "LifecycleStatus",
+    "MessageRole",
+    "ProcessInstanceStatus",
+    "ProjectStatus",
+    "RelationshipType",
+    "RowId",
+    "Severity",
+    "StreamingState",
+    "StringList",
+    "TaskStatus",
+    "ToolCallState",
+    "UsageState",
+    "UserRole",
+]
