@@ -1,5 +1,7 @@
 """The metadata, its naming convention, and the base of every table class."""
 
+from typing import Any
+
 from sqlalchemy import MetaData
 from sqlalchemy.orm import registry
 from sqlmodel import SQLModel
@@ -24,3 +26,8 @@ class TableModel(SQLModel, registry=registry(metadata=metadata)):
     It has a registry of its own: a program may have SQLModel classes called `User` or `Task` besides ours. No relation
     loads by attribute access (`lazy="raise"`); a manager fills the ones that were asked for.
     """
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """What is pickled: a row that was read takes its state along, which is made when somebody asks for it."""
+        getattr(self, "_sa_instance_state", None)
+        return super().__getstate__()

@@ -49,6 +49,8 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import class_mapper, registry
+from sqlalchemy.orm.base import instance_state
+from sqlalchemy.orm.instrumentation import ClassManager
 from sqlalchemy.orm.state import InstanceState
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -56,7 +58,7 @@ from sqlmodel import Field, SQLModel
 
 from agent_system.database.adapter import FusedConnection, FusedCursor, FusedDBAPI
 from agent_system.database.driver import is_broken
-from agent_system.database.hydration import Hydrator
+from agent_system.database.hydration import STATE, Hydrator
 from agent_system.database.statements import UnlessThere
 
 if TYPE_CHECKING:
@@ -86,6 +88,12 @@ class Private(Base, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     title: str
+
+
+class Unheard(Base, table=True):
+    """A table class to whose events nobody listens."""
+
+    id: int | None = Field(default=None, primary_key=True)
 
 
 def test_no_private_name_is_used_that_is_not_tested_here() -> None:
@@ -328,6 +336,7 @@ def test_pydantics_models_keep_their_state_behind_descriptors(name: str) -> None
 def test_an_instance_of_sqlalchemys_own_holds_nothing_that_ours_lacks() -> None:
     theirs = class_mapper(Private).class_manager.new_instance()
     ours = Hydrator(Private, SQLiteDialect_aiosqlite()).build({"id": 7, "title": "x"})
+    assert instance_state(ours).detached
 
     assert vars(theirs).keys() == vars(ours).keys() - {"id", "title"} == {"_sa_instance_state"}
     for name in {"__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"} | set(BaseModel.__slots__):
@@ -337,6 +346,21 @@ def test_an_instance_of_sqlalchemys_own_holds_nothing_that_ours_lacks() -> None:
     assert type(their_state) is type(our_state)
     assert vars(their_state).keys() == vars(our_state).keys() - {"key"}
     assert their_state.manager is our_state.manager
+
+
+def test_the_state_of_an_instance_is_looked_up_as_an_attribute() -> None:
+    assert ClassManager.STATE_ATTR == STATE
+    ours = Hydrator(Unheard, SQLiteDialect_aiosqlite()).build({"id": 7})
+    assert STATE not in vars(ours)
+    assert class_mapper(Unheard).class_manager.has_state(ours)
+    assert vars(ours)[STATE] is instance_state(ours)
+
+
+def test_an_instance_that_is_being_built_has_no_state_of_ours() -> None:
+    Hydrator(Private, SQLiteDialect_aiosqlite())
+    assert not class_mapper(Private).class_manager.has_state(Private.__new__(Private))
+    assert instance_state(Private(id=7, title="x")).transient
+    assert not hasattr(Private, STATE)
 
 
 @pytest.mark.parametrize("statement", [insert(notes), update(notes), delete(notes)], ids=["insert", "update", "delete"])
