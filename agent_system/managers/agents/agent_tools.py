@@ -12,8 +12,9 @@ from agent_system.database.dialects.expressions import json_array_contains
 from agent_system.database.hydration import Hydrator
 from agent_system.database.plans import compile_plan
 from agent_system.errors import NotFoundError
-from agent_system.managers.core.audit import AuditTrail, image
+from agent_system.managers.core.audit import AuditTrail
 from agent_system.managers.core.base import Manager
+from agent_system.managers.core.images import image
 from agent_system.models import Agent, AgentTool, Tool, metadata
 from agent_system.models.columns import Text, UtcDateTime
 from agent_system.models.naming import name_key

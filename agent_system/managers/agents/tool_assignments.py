@@ -10,8 +10,9 @@ from sqlalchemy import and_, select, update
 
 from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.agents.agent_tools import counts_at
-from agent_system.managers.core.audit import AuditTrail, image
+from agent_system.managers.core.audit import AuditTrail
 from agent_system.managers.core.base import Manager
+from agent_system.managers.core.images import image
 from agent_system.models import Task, TaskToolAssignment, metadata
 from agent_system.models.naming import name_key
 from agent_system.types import EntityType

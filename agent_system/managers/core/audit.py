@@ -8,15 +8,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
 
 from agent_system.database.plans import TablePlans
+from agent_system.managers.core.images import image
 from agent_system.models import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
     from sqlalchemy import Dialect
 
@@ -102,6 +103,7 @@ class AuditTrail:
 
     def __init__(self, entity_type: str, dialect: Dialect, clock: Callable[[], datetime]) -> None:
         self._insert = TablePlans(Event, dialect).insert(WRITTEN)
+        self._place_of_after = self._insert.positions["after"]
         self._entity_type = entity_type
         self._clock = clock
 
@@ -136,6 +138,12 @@ class AuditTrail:
             }
         )
 
+    def creation(self, entity_id: object, after: str, tree_id: UUID | None) -> list[Any]:
+        """The encoded parameters of the event of a new row, whose image is encoded already."""
+        parameters = list(self.parameters("created", entity_id, tree_id=tree_id))
+        parameters[self._place_of_after] = after
+        return parameters
+
     def write(self, executor: Executor, parameters: Sequence[Any]) -> None:
         """Write an event in the running unit of work."""
         executor.change(self._insert, parameters)
@@ -143,16 +151,3 @@ class AuditTrail:
     def write_many(self, executor: Executor, events: Sequence[Sequence[Any]]) -> None:
         """Write events in the running unit of work."""
         executor.change_many(self._insert, events)
-
-
-def image(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Attribute values as JSON can hold them."""
-    return {key: _jsonable(value) for key, value in values.items()}
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value

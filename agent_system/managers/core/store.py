@@ -7,6 +7,7 @@ stores into one unit of work, so that they are one transaction.
 from __future__ import annotations
 
 from datetime import UTC
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import select
@@ -17,6 +18,8 @@ from agent_system.errors import ConflictError, NotFoundError, ValidationError
 from agent_system.managers.core.audit import AuditTrail
 from agent_system.managers.core.cascade import Cascade
 from agent_system.managers.core.encoding import RowEncoder
+from agent_system.managers.core.images import generate_image
+from agent_system.managers.core.insertion import Insertion
 from agent_system.managers.core.keys import RowKeys
 from agent_system.managers.core.validation import RowValidator
 from agent_system.models.codec import decode_json
@@ -89,25 +92,15 @@ class RowStore(Generic[Row]):
         trail = self.trail
         event: Sequence[Any] | None = None
         if audit and trail is not None:
-            entity_id = values[self.plans.primary_key[0]]
-            event = trail.parameters("created", entity_id, after=values, tree_id=values.get("tree_id"))
-        counted = bool(made) and made == self.plans.counted
-        places = [(key, plan.positions[key]) for key in late]
+            places = plan.positions
+            texts = {key: parameters[places[key]] for key in self._json if key in places}
+            event = trail.creation(values[self.plans.primary_key[0]], self._image(values, texts), values.get("tree_id"))
+        return Insertion(self, plan, parameters, values, made, late, event)
 
-        def insert(executor: Executor) -> None:
-            for key, place in places:
-                process = plan.processors[place]
-                parameters[place] = values[key] if process is None else process(values[key])
-            if counted:
-                values[made[0]] = executor.insert(plan, parameters)
-            elif made:
-                values.update(self.decode(made, executor.fetch(plan, parameters)[0]))
-            else:
-                executor.change(plan, parameters)
-            if event is not None and trail is not None:
-                trail.write(executor, event)
-
-        return insert
+    @cached_property
+    def _image(self) -> Callable[[Mapping[str, Any], Mapping[str, str]], str]:
+        columns = self.plans.columns
+        return generate_image({key: columns[key] for key in columns if key not in self._made_by_database})
 
     def _encoder(self, made: tuple[str, ...], late: tuple[str, ...]) -> RowEncoder:
         encoder = self._encoders[made, late] = RowEncoder(self.plans, self.validator.constants, made, late)
