@@ -8,8 +8,10 @@ forgotten, and the state with its weak reference and its collections took two th
 
 from __future__ import annotations
 
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel
 from sqlalchemy.orm import class_mapper
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Hydrator", "result_processor"]
 
 STATE = "_sa_instance_state"
+# Of each column: 0.06 µs instead of 0.4 for one that is remembered, 250 bytes each.
+REFERENCES = 512
 _state_of = attrgetter(STATE)
 
 Row = TypeVar("Row")
@@ -79,7 +83,7 @@ class Hydrator(Generic[Row]):
         self._class = mapper.class_
         self._dispatch = mapper.class_manager.dispatch
         self.keys: tuple[str, ...] = tuple(mapper.get_property_by_column(column).key for column in table.columns)
-        processors = [result_processor(column, dialect) for column in table.columns]
+        processors = [_remembering(column, result_processor(column, dialect)) for column in table.columns]
         self._processors = dict(zip(self.keys, processors, strict=True))
         primary = tuple(mapper.get_property_by_column(column).key for column in table.primary_key.columns)
         type.__setattr__(self._class, STATE, _StateOnDemand(self._class, mapper.class_manager, primary))
@@ -114,6 +118,13 @@ class Hydrator(Generic[Row]):
             self._dispatch.load(_state_of(instance), None)
         adopted: Row = instance
         return adopted
+
+
+def _remembering(column: Column[Any], process: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    """Remember the last references: the rows of a page refer to the same conversation, agent and user."""
+    if process is None or not column.foreign_keys or not issubclass(column.type.python_type, UUID):
+        return process
+    return lru_cache(REFERENCES)(process)
 
 
 def _generate_decode(keys: Sequence[str], processors: Sequence[Any]) -> Callable[[Sequence[Any]], dict[str, Any]]:
