@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Boolean, Integer
+from sqlalchemy import Boolean, Integer, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
@@ -12,7 +12,7 @@ from sqlalchemy.types import NullType
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
-__all__ = ["json_array_contains", "json_array_length", "transaction_lock"]
+__all__ = ["json_array_contains", "json_array_length", "transaction_lock", "utc_day", "utc_hour", "utc_month"]
 
 
 class json_array_contains(FunctionElement[bool]):  # noqa: N801 (reads as the SQL function that it is)
@@ -80,3 +80,47 @@ def _lock_on_sqlite(element: transaction_lock, compiler: SQLCompiler, **argument
 @compiles(transaction_lock, "postgresql")
 def _lock_on_postgresql(element: transaction_lock, compiler: SQLCompiler, **arguments: Any) -> str:
     return f"pg_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **arguments)}, 0))"
+
+
+class _Bucket(FunctionElement[str]):
+    """The beginning of a moment's text in UTC, for grouping by time; the same text on both engines."""
+
+    type = Text()
+    inherit_cache = True
+    digits: ClassVar[int]
+    template: ClassVar[str]
+
+
+class utc_hour(_Bucket):  # noqa: N801 (reads as the SQL function that it is)
+    """The hour of a moment in UTC, as `2026-03-01 17`."""
+
+    inherit_cache = True
+    digits = 13
+    template = "YYYY-MM-DD HH24"
+
+
+class utc_day(_Bucket):  # noqa: N801 (reads as the SQL function that it is)
+    """The day of a moment in UTC, as `2026-03-01`."""
+
+    inherit_cache = True
+    digits = 10
+    template = "YYYY-MM-DD"
+
+
+class utc_month(_Bucket):  # noqa: N801 (reads as the SQL function that it is)
+    """The month of a moment in UTC, as `2026-03`."""
+
+    inherit_cache = True
+    digits = 7
+    template = "YYYY-MM"
+
+
+@compiles(_Bucket, "sqlite")
+def _bucket_on_sqlite(element: _Bucket, compiler: SQLCompiler, **arguments: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **arguments)}, 1, {element.digits})"
+
+
+@compiles(_Bucket, "postgresql")
+def _bucket_on_postgresql(element: _Bucket, compiler: SQLCompiler, **arguments: Any) -> str:
+    moment = compiler.process(element.clauses, **arguments)
+    return f"to_char({moment} AT TIME ZONE 'UTC', '{element.template}')"
