@@ -12,6 +12,7 @@ AgentSystemError
 │   ├── DatabaseUnavailableError  the file or the server cannot be reached
 │   ├── DiskFullError             no space is left, nothing was written
 │   ├── OutcomeUnknownError       the commit may or may not have happened
+│   ├── StatementTimeoutError     a statement ran for longer than the settings allow
 │   ├── TransactionError          a transaction was used against its rules
 │   │   └── TransactionTimeoutError   a block held the writer too long and was rolled back
 │   └── IntegrityError            the data break a rule of the schema
@@ -58,6 +59,7 @@ __all__ = [
     "NotNullError",
     "OutcomeUnknownError",
     "SchemaMismatchError",
+    "StatementTimeoutError",
     "TransactionError",
     "TransactionTimeoutError",
     "TransitionError",
@@ -120,6 +122,10 @@ class DiskFullError(DatabaseError):
 
 class OutcomeUnknownError(DatabaseError):
     """The commit failed in a way that does not tell whether it happened: read before you write again."""
+
+
+class StatementTimeoutError(DatabaseError):
+    """A statement ran for longer than the settings allow and was stopped; it changed nothing."""
 
 
 class TransactionError(DatabaseError):

@@ -43,6 +43,8 @@ MEMORY = ":memory:"
 TRANSACTION_MODE = "agent_system_transaction_mode"
 WRITE_TURN = "agent_system_write_turn"
 IN_COMMIT = "agent_system_in_commit"
+# How much later than the server itself we give up on it.
+ANSWER_SECONDS = 5.0
 
 
 def resolve_url(path_or_url: str | os.PathLike[str] | None, settings: DatabaseSettings | None = None) -> URL:
@@ -165,9 +167,12 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
             "pool_timeout": settings.pool_timeout_seconds,
             "pool_pre_ping": True,
         }
-    connect_args: dict[str, Any] = {"timeout": settings.connect_timeout_seconds}
+    limits = {"lock_timeout": _milliseconds(settings.lock_timeout_seconds)}
+    connect_args: dict[str, Any] = {"timeout": settings.connect_timeout_seconds, "server_settings": limits}
     if settings.statement_timeout_seconds is not None:
-        connect_args["command_timeout"] = settings.statement_timeout_seconds
+        limits["statement_timeout"] = _milliseconds(settings.statement_timeout_seconds)
+        # For a server that has gone silent; one that is there answers by itself.
+        connect_args["command_timeout"] = settings.statement_timeout_seconds + ANSWER_SECONDS
     try:
         engine = create_async_engine(url, connect_args=connect_args, **arguments)
     except ModuleNotFoundError as exc:
@@ -175,6 +180,11 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
     event.listen(engine.sync_engine, "do_connect", _connect_or_tell)
     _mark_errors_of_commit(engine.dialect)
     return engine
+
+
+def _milliseconds(seconds: float) -> str:
+    # 0 would be no limit at all.
+    return str(max(1, round(seconds * 1000)))
 
 
 def _connect_or_tell(dialect: Dialect, _record: Any, arguments: tuple[Any, ...], parameters: dict[str, Any]) -> Any:

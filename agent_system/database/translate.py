@@ -50,7 +50,7 @@ _INTEGRITY_BY_SQLSTATE: dict[str, type[errors.IntegrityError]] = {
 _BY_SQLSTATE: tuple[tuple[str, type[errors.AgentSystemError]], ...] = (
     ("40", errors.DatabaseBusyError),
     ("55P03", errors.DatabaseBusyError),
-    ("57014", errors.DatabaseBusyError),
+    ("57014", errors.StatementTimeoutError),
     ("53100", errors.DiskFullError),
     ("53", errors.DatabaseUnavailableError),
     ("57P", errors.DatabaseUnavailableError),

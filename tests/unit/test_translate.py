@@ -53,7 +53,7 @@ BY_SQLSTATE = {
     "40001": errors.DatabaseBusyError,
     "40P01": errors.DatabaseBusyError,
     "55P03": errors.DatabaseBusyError,
-    "57014": errors.DatabaseBusyError,
+    "57014": errors.StatementTimeoutError,
     "53100": errors.DiskFullError,
     "53300": errors.DatabaseUnavailableError,
     "57P01": errors.DatabaseUnavailableError,

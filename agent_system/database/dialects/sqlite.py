@@ -37,7 +37,7 @@ from agent_system.database.translate import FAILURES, translate
 from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
-from agent_system.errors import DatabaseUnavailableError
+from agent_system.errors import DatabaseUnavailableError, StatementTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -189,10 +189,14 @@ class SqliteBackend:
             await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
 
     async def read(self, work: Work[T]) -> T:
-        """Run a reading unit of work on the reader's thread."""
+        """Run a reading unit of work on the reader's thread; it is interrupted when it runs for too long."""
+        limit = asyncio.timeout(self._settings.statement_timeout_seconds)
         try:
-            return await self._read(work)
+            async with limit:
+                return await self._read(work)
         except FAILURES as exc:
+            if limit.expired():
+                raise StatementTimeoutError from None
             ours = translate(exc)
             raise ours from ours.__cause__
 

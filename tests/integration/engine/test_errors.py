@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import delete, insert, text, update
 
 from agent_system.errors import (
-    AgentSystemError,
     CheckError,
     DatabaseBusyError,
     DatabaseUnavailableError,
@@ -18,6 +17,7 @@ from agent_system.errors import (
     ForeignKeyError,
     IntegrityError,
     NotNullError,
+    StatementTimeoutError,
 )
 from tests import requirements as requires
 from tests.integration.engine.notes import add, add_reply, notes, read_titles, run_sql
@@ -146,15 +146,27 @@ async def test_a_database_that_is_not_there_is_told(db: DatabaseManager) -> None
         await type(db)(absent.render_as_string(hide_password=False), auto_migrate=False).connect()
 
 
-@requires.server_connection
-async def test_a_statement_that_runs_longer_than_the_settings_allow_is_told(
+async def test_a_statement_that_runs_longer_than_the_settings_allow_is_stopped(
     open_database: OpenDatabase, slow_statement: str
 ) -> None:
     db = await open_database(statement_timeout_seconds=0.2)
-    with pytest.raises(AgentSystemError, match="in time"):
+    with pytest.raises(StatementTimeoutError):
         await db.read(run_sql(slow_statement))
 
     assert await db.read(read_titles) == []
+
+
+@requires.row_locks
+async def test_a_row_that_somebody_else_keeps_locked_is_told_in_time(open_database: OpenDatabase) -> None:
+    db = await open_database(lock_timeout_seconds=0.1)
+    await db.write(add("kept"))
+    update = run_sql("UPDATE notes SET amount = amount + 1")
+    async with db.transaction():
+        await db.write(update)
+        with pytest.raises(DatabaseBusyError):
+            await asyncio.get_running_loop().create_task(db.write(update), context=Context())
+
+    assert await db.read(run_sql("SELECT amount FROM notes")) == [(1,)]
 
 
 @requires.row_locks
