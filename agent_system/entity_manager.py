@@ -21,6 +21,10 @@ from agent_system.managers.processes.process_instances import ProcessInstanceMan
 from agent_system.managers.processes.processes import ProcessManager
 from agent_system.managers.projects.projects import ProjectManager
 from agent_system.managers.projects.workspaces import WorkspaceManager
+from agent_system.managers.promises.chat_states import ChatStateManager
+from agent_system.managers.promises.promises import PromiseManager
+from agent_system.managers.queue.effects import EffectManager
+from agent_system.managers.queue.queue import QueueManager
 from agent_system.managers.tasks.tasks import TaskManager
 from agent_system.managers.telemetry.tool_usage import ToolUsageManager
 from agent_system.managers.users.identities import IdentityManager
@@ -68,6 +72,10 @@ class EntityManager:
         self.workspaces = WorkspaceManager(db, clock=clock)
         self.conversations = ConversationManager(db, clock=clock)
         self.messages = MessageManager(db, clock=clock)
+        self.queue = QueueManager(db, clock=clock)
+        self.effects = EffectManager(db, clock=clock)
+        self.promises = PromiseManager(db, clock=clock)
+        self.chat_states = ChatStateManager(db, clock=clock)
         self.hosts = HostManager(db, clock=clock)
         self.models = ModelManager(db, clock=clock)
         self.token_usage = TokenUsageManager(db, clock=clock)

@@ -1,7 +1,7 @@
 """The tables, one class each; a column's meaning stands in its `Field(description=...)`.
 
 Read `base.py` and `fields.py` first, then the family you need: `users`, `projects`, `tools`, `agents`, `tasks`,
-`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `telemetry`.
+`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `telemetry`, `queue`, `promises`.
 """
 
 from agent_system.models.agents import Agent, AgentPermission, AgentTool
@@ -12,6 +12,8 @@ from agent_system.models.events import Event
 from agent_system.models.ledger import Host, Model, TokenUsage
 from agent_system.models.processes import Process, ProcessInstance
 from agent_system.models.projects import Project, ProjectAgent, Workspace
+from agent_system.models.promises import ChatState, Promise, PromiseDependency
+from agent_system.models.queue import Effect, Job, JobSchedule, JobType, QueueClock
 from agent_system.models.relations import EntityRelationship
 from agent_system.models.tasks import Task, TaskActivity, TaskDependency, TaskToolAssignment
 from agent_system.models.telemetry import ToolUsage
@@ -22,19 +24,27 @@ __all__ = [
     "Agent",
     "AgentPermission",
     "AgentTool",
+    "ChatState",
     "ContextDocument",
     "Conversation",
     "ConversationHead",
     "DocumentVersion",
+    "Effect",
     "EntityRelationship",
     "Event",
     "Host",
+    "Job",
+    "JobSchedule",
+    "JobType",
     "Message",
     "Model",
     "Process",
     "ProcessInstance",
     "Project",
     "ProjectAgent",
+    "Promise",
+    "PromiseDependency",
+    "QueueClock",
     "TableModel",
     "Task",
     "TaskActivity",

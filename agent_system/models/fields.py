@@ -308,7 +308,9 @@ def non_negative(*columns: str) -> tuple[CheckConstraint, ...]:
     return tuple(CheckConstraint(f"{column} >= 0", name=column) for column in columns)
 
 
-def partial_index(*columns: str, where: str, name: str | None = None, unique: bool = False) -> Index:
+def partial_index(
+    *columns: str | ColumnElement[Any], where: str, name: str | None = None, unique: bool = False
+) -> Index:
     """An index over the rows that satisfy a condition."""
     condition = text(where)
     return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)

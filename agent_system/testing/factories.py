@@ -48,12 +48,16 @@ class Factories:
             "workspaces": lambda name: {"name": name},
             "conversations": lambda name: {"title": name},
             "messages": lambda name: {"role": "user", "content": name},
+            "queue": lambda name: {"task_type": name},
+            "effects": lambda name: {"key": name, "job_id": self._owners["queue"], "step": "send"},
+            "promises": lambda name: {"chat_id": 1, "message_id": 1, "task_description": name},
+            "chat_states": lambda name: {"chat_id": int(name.rpartition("-")[2])},
             "hosts": lambda name: {"name": name},
             "models": lambda name: {"name": name, "host_id": self._owners["hosts"]},
             "token_usage": lambda _: {"model_id": self._owners["models"]},
             "tool_usage": lambda name: {"tool_name": name},
         }
-        self._needs = {"process_instances": "processes", "models": "hosts", "token_usage": "models"}
+        self._needs = {"process_instances": "processes", "effects": "queue", "models": "hosts", "token_usage": "models"}
 
     @property
     def attributes(self) -> tuple[str, ...]:

@@ -20,6 +20,14 @@ from agent_system.types.entities import ENTITY_TYPE_LEGACY, LIFECYCLE_STATUS_LEG
 from agent_system.types.ledger import CostSource, LedgerEntryKind, UsageState
 from agent_system.types.processes import PROCESS_INSTANCE_STATUS_LEGACY, ProcessInstanceStatus
 from agent_system.types.projects import ProjectStatus
+from agent_system.types.queue import (
+    JOB_STATUS_LEGACY,
+    PROMISE_STATUS_LEGACY,
+    EffectState,
+    JobStatus,
+    PromiseStatus,
+    PromiseType,
+)
 from agent_system.types.tasks import TASK_STATUS_LEGACY, DependencyPolicy, TaskStatus
 from agent_system.types.telemetry import TOOL_CALL_STATE_LEGACY, ToolCallState
 from agent_system.types.users import USER_ROLE_LEGACY, UserRole
@@ -29,10 +37,12 @@ __all__ = [
     "AGENT_STATUS_LEGACY",
     "CONVERSATION_STATUS_LEGACY",
     "ENTITY_TYPE_LEGACY",
+    "JOB_STATUS_LEGACY",
     "LIFECYCLE_STATUS_LEGACY",
     "MESSAGE_PRIORITY_LEGACY",
     "MESSAGE_ROLE_LEGACY",
     "PROCESS_INSTANCE_STATUS_LEGACY",
+    "PROMISE_STATUS_LEGACY",
     "TASK_STATUS_LEGACY",
     "TOOL_CALL_STATE_LEGACY",
     "USER_ROLE_LEGACY",
@@ -41,10 +51,12 @@ __all__ = [
     "CostSource",
     "Counter",
     "DependencyPolicy",
+    "EffectState",
     "EntityType",
     "EventOutcome",
     "IdentityId",
     "Int64",
+    "JobStatus",
     "JsonArray",
     "JsonObject",
     "JsonValue",
@@ -53,6 +65,8 @@ __all__ = [
     "MessageRole",
     "ProcessInstanceStatus",
     "ProjectStatus",
+    "PromiseStatus",
+    "PromiseType",
     "RelationshipType",
     "RowId",
     "Severity",

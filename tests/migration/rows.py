@@ -64,9 +64,20 @@ ROWS: dict[str, dict[str, Any]] = {
         "message_id": 1,
     },
     "tool_usage": {"id": 1, "timestamp": MOMENT, "tool_name": "web_search", "task_id": key(12), "message_id": 1},
+    "queue": {"id": 1, "task_type": "answer", "payload": {"a": 1}, "user_id": str(key(1)), "response_id": 1},
+    "queue_types": {"task_type": "answer", "max_running": 2, "rate_limit": 5, "rate_seconds": 1.5},
+    "queue_schedules": {"name": "daily", "cron": "0 3 * * *", "task_type": "answer", "next_run_at": MOMENT},
+    "queue_clocks": {"boot": "b", "started_microseconds": 1},
+    "effect_log": {"id": 1, "key": "k", "job_id": 1, "step": "send"},
+    "promises": {"id": 1, "chat_id": 5, "message_id": 7, "task_description": "do", "job_id": 1},
+    "promise_dependencies": {"promise_id": 1, "depends_on_id": 2},
+    "chat_state": {"id": 1, "chat_id": 5, "last_seen_message_id": 7},
 }
 # Rows that others refer to, beside the one of their table.
-MORE_ROWS = {"tasks": [{"id": key(13), "tree_id": key(12), "parent_task_id": key(12), "instruction": "first this"}]}
+MORE_ROWS: dict[str, list[dict[str, Any]]] = {
+    "tasks": [{"id": key(13), "tree_id": key(12), "parent_task_id": key(12), "instruction": "first this"}],
+    "promises": [{"id": 2, "chat_id": 5, "message_id": 6, "task_description": "first this"}],
+}
 
 
 def insert_rows(connection: Connection) -> None:

@@ -46,10 +46,19 @@ VERSIONED = {
     "workspaces",
 }
 # Rows that are added and never changed, and pairs.
-UNCHANGING = {"document_versions", "events", "project_agents", "task_activities", "task_dependencies"}
+UNCHANGING = {
+    "document_versions",
+    "events",
+    "project_agents",
+    "promise_dependencies",
+    "task_activities",
+    "task_dependencies",
+}
 # References that are none to the database: the row referred to may go, or refers back.
 LOOSE = {
     "agents.created_by_task_id",
+    "chat_state.chat_id",
+    "chat_state.last_seen_message_id",
     "context_documents.created_by_task_id",
     "conversations.fork_message_id",
     "conversations.head_message_id",
@@ -65,6 +74,9 @@ LOOSE = {
     "process_instances.current_step_id",
     "process_instances.task_id",
     "processes.created_by_task_id",
+    "promises.chat_id",
+    "promises.message_id",
+    "queue.chat_id",
     "tasks.tree_id",
     "token_usage.request_id",
     "token_usage.user_id",
@@ -198,8 +210,8 @@ def test_what_changes_is_counted_and_dated() -> None:
 def test_times_end_in_at_and_measures_in_their_unit() -> None:
     for column in COLUMNS:
         if isinstance(column.type, UtcDateTime):
-            # The ledger's and the tool calls' `timestamp` is the name that the seeds give.
-            assert column.name.endswith("_at") or column.name == "timestamp"
+            # The `timestamp` of the ledger and of tool calls and the queue's `scheduled_for` are the seeds' names.
+            assert column.name.endswith("_at") or column.name in {"timestamp", "scheduled_for"}
         assert not re.search(r"(duration|latency|elapsed|size)$", column.name), f"{name_of(column)} lacks its unit"
 
 

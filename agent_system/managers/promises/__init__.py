@@ -1,0 +1,1 @@
+"""What agents have promised, and how far each chat has been read."""

@@ -1,0 +1,1 @@
+"""Work that is never lost: jobs, their claims and leases, limits, schedules, effects."""
