@@ -15,6 +15,7 @@ from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
 from agent_system.managers.ledger.hosts import HostManager
+from agent_system.managers.ledger.model_prices import ModelPriceManager
 from agent_system.managers.ledger.models import ModelManager
 from agent_system.managers.ledger.token_usage import TokenUsageManager
 from agent_system.managers.processes.process_instances import ProcessInstanceManager
@@ -78,6 +79,7 @@ class EntityManager:
         self.chat_states = ChatStateManager(db, clock=clock)
         self.hosts = HostManager(db, clock=clock)
         self.models = ModelManager(db, clock=clock)
+        self.model_prices = ModelPriceManager(db, clock=clock)
         self.token_usage = TokenUsageManager(db, clock=clock)
         self.tool_usage = ToolUsageManager(db, clock=clock)
         # Seed 001's entity types, for the verbs that take the type as an argument.

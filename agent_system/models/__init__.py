@@ -1,7 +1,7 @@
 """The tables, one class each; a column's meaning stands in its `Field(description=...)`.
 
 Read `base.py` and `fields.py` first, then the family you need: `users`, `projects`, `tools`, `agents`, `tasks`,
-`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `telemetry`, `queue`, `promises`.
+`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `prices`, `telemetry`, `queue`, `promises`.
 """
 
 from agent_system.models.agents import Agent, AgentPermission, AgentTool
@@ -10,6 +10,7 @@ from agent_system.models.conversations import Conversation, ConversationHead, Me
 from agent_system.models.documents import ContextDocument, DocumentVersion
 from agent_system.models.events import Event
 from agent_system.models.ledger import Host, Model, TokenUsage
+from agent_system.models.prices import ModelPrice
 from agent_system.models.processes import Process, ProcessInstance
 from agent_system.models.projects import Project, ProjectAgent, Workspace
 from agent_system.models.promises import ChatState, Promise, PromiseDependency
@@ -38,6 +39,7 @@ __all__ = [
     "JobType",
     "Message",
     "Model",
+    "ModelPrice",
     "Process",
     "ProcessInstance",
     "Project",

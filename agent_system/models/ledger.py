@@ -68,8 +68,14 @@ class Model(TableModel, table=True):
     id: RowId = int_key("Key of the model.")
     name: str = text_field("Name of the model, as the host writes it; unique per host.")
     host_id: int = reference("hosts.id", "The host.", ondelete="CASCADE", key=BigInt, default=REQUIRED, index=True)
-    input_cost_per_1k: float | None = real_field("US dollars for 1,000 input tokens; null: no price is known.", None)
-    output_cost_per_1k: float | None = real_field("US dollars for 1,000 output tokens; null: no price is known.", None)
+    input_cost_per_1k: float | None = real_field(
+        "US dollars for 1,000 input tokens: the present price of a model with dated prices, and what a model without "
+        "any is priced by, at all times. Null: no price is known.",
+        None,
+    )
+    output_cost_per_1k: float | None = real_field(
+        "US dollars for 1,000 output tokens, in the same sense. Null: no price is known.", None
+    )
     meta: JsonObject = meta_field()
     created_at: datetime = created_at_field()
     updated_at: datetime = updated_at_field()
@@ -132,7 +138,7 @@ class TokenUsage(TableModel, table=True):
     timestamp: datetime = created_at_field("When the model was called, in UTC.")
     kind: LedgerEntryKind = enum_field(LedgerEntryKind.USAGE, "usage: a call; correction: the cost of an earlier row.")
     project_id: UUID | None = reference(
-        "projects.id", "The project that pays; null only after its deletion.", ondelete="SET NULL"
+        "projects.id", "The project that pays; null: none was named, or it was deleted.", ondelete="SET NULL"
     )
     model_id: int = reference(
         "models.id", "The model that was called.", ondelete="RESTRICT", key=BigInt, default=REQUIRED

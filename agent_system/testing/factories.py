@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from agent_system.managers.core.base import Manager
 
 __all__ = ["Factories"]
+
+SOME_TIME = datetime(2025, 1, 15, 12, tzinfo=UTC)
 
 
 class Factories:
@@ -54,10 +57,21 @@ class Factories:
             "chat_states": lambda name: {"chat_id": int(name.rpartition("-")[2])},
             "hosts": lambda name: {"name": name},
             "models": lambda name: {"name": name, "host_id": self._owners["hosts"]},
+            "model_prices": lambda _: {
+                "model_id": self._owners["models"],
+                "valid_from": SOME_TIME,
+                "above_input_tokens": next(self._numbers),
+            },
             "token_usage": lambda _: {"model_id": self._owners["models"]},
             "tool_usage": lambda name: {"tool_name": name},
         }
-        self._needs = {"process_instances": "processes", "effects": "queue", "models": "hosts", "token_usage": "models"}
+        self._needs = {
+            "process_instances": "processes",
+            "effects": "queue",
+            "models": "hosts",
+            "model_prices": "models",
+            "token_usage": "models",
+        }
 
     @property
     def attributes(self) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "hosts": {"id": 1, "name": "Host", "name_key": "host"},
     "models": {"id": 1, "name": "gpt", "host_id": 1, "input_cost_per_1k": 0.25},
+    "model_prices": {"id": 1, "model_id": 1, "valid_from": MOMENT, "input_nano_usd_per_million": 2_500_000_000},
     "token_usage": {
         "id": 1,
         "timestamp": MOMENT,

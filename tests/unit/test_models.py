@@ -211,7 +211,8 @@ def test_times_end_in_at_and_measures_in_their_unit() -> None:
     for column in COLUMNS:
         if isinstance(column.type, UtcDateTime):
             # The `timestamp` of the ledger and of tool calls and the queue's `scheduled_for` are the seeds' names.
-            assert column.name.endswith("_at") or column.name in {"timestamp", "scheduled_for"}
+            # A price holds from a moment.
+            assert column.name.endswith("_at") or column.name in {"timestamp", "scheduled_for", "valid_from"}
         assert not re.search(r"(duration|latency|elapsed|size)$", column.name), f"{name_of(column)} lacks its unit"
 
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import select
 
 from agent_system.managers.core.base import Manager
+from agent_system.managers.core.moments import aware
+from agent_system.managers.core.store import differing
+from agent_system.managers.ledger.fields import TOKEN_CLASSES, check_tokens
 from agent_system.managers.ledger.hosts import HostManager
+from agent_system.managers.ledger.model_prices import ModelPriceManager
+from agent_system.managers.ledger.names import UNKNOWN, LedgerNames, ModelReference, model_reference
+from agent_system.managers.ledger.pricing import cost_of, per_1k
 from agent_system.models import Model
 from agent_system.models.naming import name_key
 
 if TYPE_CHECKING:
     import builtins
+    from datetime import datetime
 
     from agent_system.database.executor import Executor
+    from agent_system.managers.ledger.model_prices import PriceFields
+    from agent_system.managers.ledger.names import GivenHost, GivenModel
+    from agent_system.managers.ledger.pricing import Rates
+    from agent_system.managers.ledger.usage import Usage
+    from agent_system.models import ModelPrice
 
-__all__ = ["UNKNOWN", "ModelManager"]
-
-UNKNOWN = "unknown"
-"""The name of a model or a host that nobody named."""
+__all__ = ["ModelManager"]
 
 
 class ModelManager(Manager[Model]):
@@ -71,6 +80,104 @@ class ModelManager(Manager[Model]):
             return values if key is None else self.store.get(executor, key) or values
 
         return self.plans.hydrate.build(await self.run_racing(work))
+
+    # Prices.
+
+    async def set_price(self, model: GivenModel, host: GivenHost = None, **prices: Unpack[PriceFields]) -> ModelPrice:
+        """Say what a model costs from a moment on, and return the price.
+
+        The model and its host are made if they are not there. A price of the very same moment is changed. What is
+        recorded already keeps its cost: `em.token_usage.reprice` corrects it. The two columns `input_cost_per_1k` and
+        `output_cost_per_1k` follow what holds now.
+
+        Args:
+            model: Its name at the host, or its key.
+            host: Name or key of the host; None is `unknown`.
+            prices: Dollars for a million tokens of each class, and since when; see `PriceFields`.
+
+        Raises:
+            ValidationError: A field is unknown, an amount is none, or no price was given.
+            NotFoundError: There is no model or host with the key that was given.
+        """
+        wanted, put = model_reference(model, host), self._prices.prepare(prices)
+
+        def work(executor: Executor) -> dict[str, Any]:
+            now = self._clock()
+            model_id, _ = self._names.model(executor, wanted, now, None)
+            row = put(executor, model_id)
+            self._show_present_price(executor, model_id, now)
+            return row
+
+        return self._prices.plans.hydrate.build(await self._prices.run_racing(work))
+
+    async def prices_of(self, model: GivenModel, host: GivenHost = None) -> builtins.list[ModelPrice]:
+        """Return a model's dated prices, the newest first; none when there is no such model."""
+        found = await self._find(model_reference(model, host), None, None)
+        return [] if found is None else await self._prices.of_model(found[0])
+
+    async def rates_at(
+        self,
+        model: GivenModel,
+        host: GivenHost = None,
+        *,
+        at: datetime | None = None,
+        input_tokens: int = 0,
+    ) -> Rates | None:
+        """Return what a model costs at a moment, in nano-dollars for a million tokens; None when nobody knows.
+
+        Args:
+            at: The moment, aware; None is now.
+            input_tokens: How many tokens the call reads: long prompts may cost more.
+        """
+        found = await self._find(model_reference(model, host), at, input_tokens)
+        return None if found is None else found[1]
+
+    async def calculate_cost(
+        self,
+        usage: Usage,
+        model: GivenModel,
+        host: GivenHost = None,
+        *,
+        at: datetime | None = None,
+    ) -> int | None:
+        """Return what a call costs, or would cost, in nano-dollars; None when a price is unknown.
+
+        Args:
+            usage: The tokens; an estimate does as well.
+            at: When the model is called, aware; None is now.
+
+        Raises:
+            ValidationError: The counts contradict each other.
+        """
+        tokens = {name: getattr(usage, name) for name in TOKEN_CLASSES}
+        check_tokens(tokens, state_given=False)
+        return cost_of(tokens, await self.rates_at(model, host, at=at, input_tokens=tokens["input_tokens"] or 0))
+
+    async def _find(
+        self, wanted: ModelReference, at: datetime | None, input_tokens: int | None
+    ) -> tuple[int, Rates | None] | None:
+        moment = self._clock() if at is None else aware(at, "at")
+        return await self._db.read(lambda executor: self._names.find_model(executor, wanted, moment, input_tokens))
+
+    def _show_present_price(self, executor: Executor, model_id: int, now: datetime) -> None:
+        _, rates = self._names.model(executor, ModelReference(model_id), now, None)
+        if rates is None:
+            return
+        shown = {"input_cost_per_1k": per_1k(rates.input), "output_cost_per_1k": per_1k(rates.output)}
+        row = self.store.get(executor, {"id": model_id}, lock=True)
+        changes = {} if row is None else differing(row, **shown)
+        if changes:
+            self.store.change(executor, {"id": model_id}, changes)
+
+    @cached_property
+    def _prices(self) -> ModelPriceManager:
+        return ModelPriceManager(self._db, clock=self._clock)
+
+    @cached_property
+    def _names(self) -> LedgerNames:
+        return LedgerNames(self._db.dialect, self._clock)
+
+    # Finding.
 
     async def find_by_host(self, host_id: int) -> builtins.list[Model]:
         """Return the models that a host offers, by name."""
