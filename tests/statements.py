@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from sqlalchemy.exc import CompileError
+
 from agent_system.database.executor import PostgresExecutor, SqliteExecutor
 from agent_system.database.inline import InlineReader
 
@@ -40,10 +42,18 @@ def recorded_statements() -> Iterator[list[str]]:
 
 def _recording(original: Callable[..., Any], statements: list[str]) -> Callable[..., Any]:
     def run(executor: Any, statement: Any, *arguments: Any) -> Any:
-        statements.append(str(getattr(statement, "sql", statement)))
+        statements.append(_text(statement))
         return original(executor, statement, *arguments)
 
     return run
+
+
+def _text(statement: Any) -> str:
+    try:
+        return str(getattr(statement, "sql", statement))
+    except CompileError:
+        # It has an expression that only the engines can spell.
+        return repr(statement)
 
 
 def _recording_inline(original: Callable[..., Any], statements: list[str]) -> Callable[..., Any]:

@@ -99,7 +99,7 @@ def _head(stored: StoredRun) -> Table:
     root, tokens = stored.root, stored.tokens
     failed = sum(call.success is False for call in stored.calls)
     # Where nothing was reported a 0 would be a lie.
-    is_reported, is_priced = tokens.entries > tokens.missing, tokens.entries > tokens.unpriced
+    is_reported, is_priced = tokens.requests > tokens.missing, tokens.requests > tokens.unpriced
     facts = {
         "run": root.id,
         "title": root.title,

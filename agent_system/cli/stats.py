@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from agent_system.cli.context import Options
-    from agent_system.managers.ledger.token_usage import ModelTokens, TokenSummary
+    from agent_system.managers.ledger.reports import ModelTokens, TokenSummary
     from agent_system.managers.telemetry.tool_usage import ToolStatistics
 
 __all__ = ["stats"]
@@ -69,7 +69,7 @@ def tools_table(tools: Sequence[ToolStatistics]) -> Table:
 
 def tokens_table(models: Sequence[ModelTokens], total: TokenSummary) -> Table:
     """Return tokens and cost for people, by model and in all."""
-    columns = ("host", "model", "entries", "without tokens", "input tokens", "output tokens", "cost", "unpriced")
+    columns = ("host", "model", "requests", "without tokens", "input tokens", "output tokens", "cost", "unpriced")
     rows = [(one.host, one.model, *_token_cells(one.summary)) for one in models]
     rows.append(("all", "", *_token_cells(total)))
     return table("Tokens and cost", columns, rows, right=columns[2:])
@@ -77,10 +77,10 @@ def tokens_table(models: Sequence[ModelTokens], total: TokenSummary) -> Table:
 
 def _token_cells(summary: TokenSummary) -> tuple[object, ...]:
     # Where nothing was reported a 0 would be a lie.
-    reported = summary.entries > summary.missing
-    priced = summary.entries > summary.unpriced
+    reported = summary.requests > summary.missing
+    priced = summary.requests > summary.unpriced
     return (
-        summary.entries,
+        summary.requests,
         summary.missing,
         summary.input_tokens if reported else None,
         summary.output_tokens if reported else None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent_system.entity_manager import EntityManager
-    from agent_system.managers.ledger.token_usage import TokenSummary
+    from agent_system.managers.ledger.reports import TokenSummary
     from agent_system.models import Message
 
 __all__ = ["StoredRun", "find_run", "load_run"]

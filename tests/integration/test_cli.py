@@ -151,11 +151,17 @@ def test_stats_add_up_calls_tokens_and_cost(command: Command, tmp_path: Path) ->
     assert tools["bash"]["average_duration_ms"] == pytest.approx((241.0 + 229.0 + 238.1) / 3)
     assert tools["bash"]["max_duration_ms"] == pytest.approx(241.0)
     assert stats["tokens"] == {
-        "entries": 2,
+        "requests": 2,
+        "failed": 0,
         "missing": 1,
         "unpriced": 1,
         "input_tokens": 11840,
         "output_tokens": 612,
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
+        "reasoning_output_tokens": 0,
+        "timed": 0,
+        "response_time_ms": 0.0,
         "cost_nano_usd": 8_130_000,
         "cost_usd": 0.00813,
     }

@@ -2,52 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Unpack
 
-from sqlalchemy import func, select
-
+from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
-from agent_system.managers.core.pagination import conditions
-from agent_system.models import TokenUsage, metadata
-from agent_system.types import LedgerEntryKind, UsageState
+from agent_system.managers.core.moments import aware
+from agent_system.managers.core.steps import in_steps
+from agent_system.managers.ledger.filters import usage_conditions
+from agent_system.managers.ledger.names import LedgerNames
+from agent_system.managers.ledger.reports import (
+    DayTokens,
+    HostTokens,
+    ModelTokens,
+    ProjectTokens,
+    RoleTokens,
+    TokenSummary,
+    UserTokens,
+    day_statement,
+    grouped_statement,
+    host_statement,
+    model_statement,
+    project_statement,
+    summary_statement,
+)
+from agent_system.managers.ledger.usage_log import UsageLog
+from agent_system.models import TokenUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import builtins
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Select
 
     from agent_system.managers.core.pagination import Where
+    from agent_system.managers.ledger.fields import UsageFields
+    from agent_system.managers.ledger.filters import UsageFilters
 
-__all__ = ["ModelTokens", "TokenSummary", "TokenUsageManager"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TokenSummary:
-    """What ledger entries add up to; what is missing is counted, never added as 0."""
-
-    entries: int
-    """Calls to models; corrections change the cost only."""
-    missing: int
-    """Entries whose tokens nobody reported."""
-    unpriced: int
-    """Entries without a cost."""
-    input_tokens: int
-    output_tokens: int
-    cost_nano_usd: int
-    """The cost of the priced entries, corrections included."""
-
-    @property
-    def cost_usd(self) -> float:
-        """The cost in US dollars."""
-        return self.cost_nano_usd / 1_000_000_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelTokens:
-    """What the entries of one model add up to."""
-
-    host: str
-    model: str
-    summary: TokenSummary
+__all__ = ["TokenUsageManager"]
 
 
 class TokenUsageManager(Manager[TokenUsage]):
@@ -55,61 +48,133 @@ class TokenUsageManager(Manager[TokenUsage]):
 
     entity = TokenUsage
 
-    async def summary(self, where: Where = None) -> TokenSummary:
+    # Recording.
+
+    async def log_usage(self, **fields: Unpack[UsageFields]) -> TokenUsage:
+        """Record one call to a model and return its row.
+
+        Project, host and model may be given by their names and are made where they are not there; callers at once get
+        the same ones. The cost is computed by the price that held at `timestamp`; without one it stays None, which is
+        counted as unpriced. A call with a `request_id` that is recorded already (with the same `attempt`) updates its
+        row: counts replace and never add up, and late smaller ones are ignored (see `merging.py`).
+
+        Args:
+            fields: What is known of the call; see `UsageFields`.
+
+        Raises:
+            ValidationError: A field is unknown, has a wrong type, or contradicts another.
+            ForeignKeyError: An agent, a task, a conversation, a message or the project does not exist.
+            NotFoundError: There is no model or host with the key that was given.
+        """
+        entry = self._log.prepare(fields)
+        row = await self.run_racing(lambda executor: self._log.write(executor, entry), entry.references)
+        return self.plans.hydrate.build(row)
+
+    async def log_many(self, calls: Iterable[UsageFields]) -> builtins.list[TokenUsage]:
+        """Record many calls, all or none, and return their rows in order; see `log_usage`."""
+        entries = await in_steps(self._log.prepare, calls)
+        if not entries:
+            return []
+        references = [entry.references for entry in entries]
+        rows = await self.run_racing(lambda executor: self._log.write_all(executor, entries), references)
+        return await in_steps(self.plans.hydrate.build, rows)
+
+    @cached_property
+    def _log(self) -> UsageLog:
+        return UsageLog(self.store, LedgerNames(self._db.dialect, self._clock), self._db.dialect)
+
+    # Reporting; what is missing or unpriced is counted, and corrections change the cost alone.
+
+    async def summary(self, where: Where = None, **filters: Unpack[UsageFilters]) -> TokenSummary:
         """Add up entries.
 
         Args:
             where: Which entries count, as in `list`: a mapping of column to value, or expressions over `TokenUsage`.
+            filters: The same in the words of the ledger; see `UsageFilters`.
 
         Raises:
-            ValidationError: A column does not exist.
+            ValidationError: There is no such column or filter, or a value is of another type.
         """
-        statement = select(*self._sums()).where(*conditions(self.plans, where))
-        row = await self._db.read(lambda executor: executor.execute(statement).one())
-        return _summary(row)
+        (row,) = await self._read(summary_statement(self._wanted(where, filters)))
+        return TokenSummary.of_row(row)
 
-    async def by_model(self, where: Where = None) -> list[ModelTokens]:
-        """Add up the entries of each model, by host and name.
+    async def by_project(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[ProjectTokens]:
+        """Add up the entries of each project, the dearest first; see `summary`."""
+        rows = await self._read(project_statement(self._wanted(where, filters)))
+        return [ProjectTokens(project_id=row[0], project=row[1], summary=TokenSummary.of_row(row[2:])) for row in rows]
+
+    async def by_model(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[ModelTokens]:
+        """Add up the entries of each model, by host and name; see `summary`."""
+        rows = await self._read(model_statement(self._wanted(where, filters)))
+        return [ModelTokens(host=row[0], model=row[1], summary=TokenSummary.of_row(row[2:])) for row in rows]
+
+    async def by_host(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[HostTokens]:
+        """Add up the entries of each host, by name; see `summary`."""
+        rows = await self._read(host_statement(self._wanted(where, filters)))
+        return [HostTokens(host=row[0], summary=TokenSummary.of_row(row[1:])) for row in rows]
+
+    async def by_user(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[UserTokens]:
+        """Add up the entries of each user, the dearest first; see `summary`."""
+        rows = await self._read(self._dearest("user_id", self._wanted(where, filters)))
+        return [UserTokens(user_id=row[0], summary=TokenSummary.of_row(row[1:])) for row in rows]
+
+    async def by_role(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[RoleTokens]:
+        """Add up the entries of each role, the dearest first; see `summary`."""
+        rows = await self._read(self._dearest("role", self._wanted(where, filters)))
+        return [RoleTokens(role=row[0], summary=TokenSummary.of_row(row[1:])) for row in rows]
+
+    async def by_day(
+        self, where: Where = None, *, days: int | None = None, **filters: Unpack[UsageFilters]
+    ) -> builtins.list[DayTokens]:
+        """Add up the entries of each day in UTC, in order; days without an entry are left out. See `summary`.
 
         Args:
-            where: Which entries count, as in `summary`.
-
-        Raises:
-            ValidationError: A column does not exist.
+            days: Only the last so many days, today included, from 1.
         """
-        usage, model, host = (metadata.tables[name] for name in ("token_usage", "models", "hosts"))
-        statement = (
-            select(host.c.name, model.c.name, *self._sums())
-            .select_from(usage.join(model, usage.c.model_id == model.c.id).join(host, model.c.host_id == host.c.id))
-            .where(*conditions(self.plans, where))
-            .group_by(host.c.name, model.c.name)
-            .order_by(host.c.name, model.c.name)
+        if days is not None:
+            today = self._clock().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            first = today - timedelta(days=_at_least_one(days, "days") - 1)
+            since = filters.get("since")
+            filters["since"] = first if since is None else max(aware(since, "since"), first)
+        rows = await self._read(day_statement(self._wanted(where, filters)))
+        return [DayTokens(day=date.fromisoformat(row[0]), summary=TokenSummary.of_row(row[1:])) for row in rows]
+
+    async def top_spenders(
+        self, n: int = 10, where: Where = None, **filters: Unpack[UsageFilters]
+    ) -> builtins.list[UserTokens]:
+        """Return the users whose entries cost most, the dearest first; see `summary`.
+
+        Args:
+            n: At most so many, from 1.
+        """
+        known = self.plans.columns["user_id"].is_not(None)
+        statement = self._dearest("user_id", [known, *self._wanted(where, filters)])
+        rows = await self._read(statement.limit(_at_least_one(n, "n")))
+        return [UserTokens(user_id=row[0], summary=TokenSummary.of_row(row[1:])) for row in rows]
+
+    async def most_used_model(self, where: Where = None, **filters: Unpack[UsageFilters]) -> ModelTokens | None:
+        """Return the model that was called most often, or None when none was; see `summary`."""
+        statement = model_statement(self._wanted(where, filters)).order_by(None)
+        requests = statement.selected_columns["requests"].desc()
+        rows = await self._read(statement.order_by(requests, *statement.selected_columns[:2]).limit(1))
+        return (
+            ModelTokens(host=rows[0][0], model=rows[0][1], summary=TokenSummary.of_row(rows[0][2:])) if rows else None
         )
-        rows: Sequence[Any] = await self._db.read(lambda executor: executor.execute(statement).all())
-        return [ModelTokens(host=row[0], model=row[1], summary=_summary(row[2:])) for row in rows]
 
-    def _sums(self) -> list[Any]:
-        columns = self.plans.columns
-        is_usage = columns["kind"] == LedgerEntryKind.USAGE
-        cost = columns["cost_nano_usd"]
-        return [
-            func.count().filter(is_usage),
-            func.count().filter(is_usage, columns["usage_state"] == UsageState.MISSING),
-            func.count().filter(is_usage, cost.is_(None)),
-            func.coalesce(func.sum(columns["input_tokens"]), 0),
-            func.coalesce(func.sum(columns["output_tokens"]), 0),
-            func.coalesce(func.sum(cost), 0),
-        ]
+    def _wanted(self, where: Where, filters: Mapping[str, Any]) -> builtins.list[ColumnElement[bool]]:
+        return usage_conditions(self.plans, where, filters)
+
+    def _dearest(self, key: str, wanted: Sequence[ColumnElement[bool]]) -> Select[Any]:
+        statement = grouped_statement(self.plans.columns[key], wanted)
+        figures = statement.selected_columns
+        return statement.order_by(figures["cost_nano_usd"].desc(), figures["requests"].desc(), figures["key"])
+
+    async def _read(self, statement: Select[Any]) -> Sequence[Any]:
+        return await self._db.read(lambda executor: executor.execute(statement).all())
 
 
-def _summary(row: Any) -> TokenSummary:
-    # PostgreSQL adds 64-bit integers up as numerics.
-    entries, missing, unpriced, input_tokens, output_tokens, cost = map(int, row)
-    return TokenSummary(
-        entries=entries,
-        missing=missing,
-        unpriced=unpriced,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cost_nano_usd=cost,
-    )
+def _at_least_one(number: Any, field: str) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        message = f"{field} must be a whole number from 1, not {number!r}"
+        raise ValidationError(message, field=field, entity="TokenUsage")
+    return number
