@@ -25,6 +25,10 @@ AgentSystemError
 │   └── CursorError               a pagination cursor does not fit the query
 ├── ConflictError                 somebody else changed the row first
 │   └── TransitionError           a status may not follow the current one
+├── AuthenticationError           whoever asks could not show that they are who they say
+│   └── PasswordResetRequiredError    they could, and have to choose a new password first
+├── PermissionDeniedError         who acts may not do this
+│   └── ScopeError                it lies beyond what a scoped facade may touch
 ├── MigrationError                the schema could not be brought to the wanted revision
 │   └── SchemaMismatchError       the database is at a revision that this version cannot use
 └── ImportFileError               a file could not be read as what it should be
@@ -38,6 +42,7 @@ from __future__ import annotations
 
 __all__ = [
     "AgentSystemError",
+    "AuthenticationError",
     "CheckError",
     "ConfigurationError",
     "ConflictError",
@@ -58,7 +63,10 @@ __all__ = [
     "NotFoundError",
     "NotNullError",
     "OutcomeUnknownError",
+    "PasswordResetRequiredError",
+    "PermissionDeniedError",
     "SchemaMismatchError",
+    "ScopeError",
     "StatementTimeoutError",
     "TransactionError",
     "TransactionTimeoutError",
@@ -232,6 +240,31 @@ class TransitionError(ConflictError):
         self.current = current
         self.wanted = wanted
         self.allowed = allowed
+
+
+class AuthenticationError(AgentSystemError):
+    """The name or the password is wrong, or the account may not be used."""
+
+
+class PasswordResetRequiredError(AuthenticationError):
+    """The password is right, but the user has to choose a new one first."""
+
+    def __init__(self, message: str | None = None, *, user_id: object = None) -> None:
+        super().__init__(message)
+        self.user_id = user_id
+
+
+class PermissionDeniedError(AgentSystemError):
+    """Who acts may not do this; nothing was changed."""
+
+
+class ScopeError(PermissionDeniedError):
+    """This lies beyond what a scoped facade may touch; nothing was changed."""
+
+    def __init__(self, message: str | None = None, *, table: str | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.table = table
+        self.field = field
 
 
 class MigrationError(AgentSystemError):

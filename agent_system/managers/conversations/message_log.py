@@ -13,6 +13,7 @@ from sqlalchemy import Integer, bindparam, case, func, or_, select, update
 
 from agent_system.database.plans import compile_plan
 from agent_system.errors import ConflictError, ForeignKeyError, ValidationError
+from agent_system.managers.core.insertion import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -49,7 +50,8 @@ class MessageLog:
 
     def prepare(self, values: dict[str, Any]) -> Callable[[Executor], None]:
         """Encode a new message; returns what inserts it behind the parent that it has by then."""
-        return self._messages.prepare_insert(values, late=("parent_id",))
+        late = () if values["conversation_id"] is None else ("parent_id",)
+        return self._messages.prepare_insert(values, late=late)
 
     def append(
         self,
@@ -86,8 +88,7 @@ class MessageLog:
             # In the order of the keys, so that two who write to the same conversations do not wait for each other.
             for conversation_id, positions in sorted(appends.items(), key=lambda item: str(item[0])):
                 if conversation_id is None:
-                    for position in positions:
-                        inserts[position](executor)
+                    write_all(executor, [inserts[position] for position in positions])
                 else:
                     new = [(rows[position], inserts[position]) for position in positions]
                     self._append(executor, conversation_id, new, expected_revision)
