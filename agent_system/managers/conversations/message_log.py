@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor, Work
     from agent_system.database.plans import Plan
     from agent_system.managers.core.store import RowStore
-    from agent_system.managers.users.identities import IdentityWriter
+    from agent_system.managers.users.identity_writer import IdentityWriter
     from agent_system.models import Conversation, Message
 
 __all__ = ["MessageLog", "revision_conflict"]

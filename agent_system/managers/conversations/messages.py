@@ -15,7 +15,7 @@ from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
 from agent_system.managers.core.steps import in_steps
 from agent_system.managers.core.store import RowStore
-from agent_system.managers.users.identities import identity_writer
+from agent_system.managers.users.identity_writer import identity_writer
 from agent_system.models import Conversation, Message
 
 if TYPE_CHECKING:

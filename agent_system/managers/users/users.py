@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent_system.errors import ValidationError
 from agent_system.managers.core.json_edits import merged
 from agent_system.managers.users.accounts import AccountManager
-from agent_system.managers.users.identities import IdentityWriter, identity_writer
+from agent_system.managers.users.identity_writer import IdentityWriter, identity_writer
 from agent_system.managers.users.secret_box import SecretBox
 from agent_system.models.naming import name_key
 

@@ -202,6 +202,9 @@ async def test_names_are_found(db: DatabaseManager, rows: dict[type[Any], Any], 
         lambda: em.users.get_by_username("few"),
         lambda: em.users.get_by_email("few"),
         lambda: em.hosts.get_by_name("few"),
+        lambda: em.identities.resolve("few", discord_id="few", email="few", phone_number="few"),
+        lambda: em.identities.of_user(owner),
     ):
         # One row has the name; to sort it costs nothing.
         await explainer.check(verb(), sorts=True)
+    await explainer.check_plan(em.users._credentials.find_plan, {"key": "few"}, sorts=True)
