@@ -2,14 +2,21 @@
 
 Read `base.py` and `fields.py` first, then the family you need: `users`, `projects`, `tools`, `agents`, `tasks`,
 `documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `prices`, `telemetry`, `queue`, `promises`.
+`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `telemetry`, `queue`, `promises`,
+`budgets`, `credits`, `model_usage`, `links`, `games`.
 """
 
 from agent_system.models.agents import Agent, AgentPermission, AgentTool
 from agent_system.models.base import TableModel, metadata
+from agent_system.models.budgets import Budget, BudgetAccount, BudgetReservation
 from agent_system.models.conversations import Conversation, ConversationHead, Message
+from agent_system.models.credits import CreditAlert, CreditBalance
 from agent_system.models.documents import ContextDocument, DocumentVersion
 from agent_system.models.events import Event
+from agent_system.models.games import Game
 from agent_system.models.ledger import Host, Model, TokenUsage
+from agent_system.models.links import Link
+from agent_system.models.model_usage import ModelUsage
 from agent_system.models.prices import ModelPrice
 from agent_system.models.processes import Process, ProcessInstance
 from agent_system.models.projects import Project, ProjectAgent, Workspace
@@ -25,21 +32,29 @@ __all__ = [
     "Agent",
     "AgentPermission",
     "AgentTool",
+    "Budget",
+    "BudgetAccount",
+    "BudgetReservation",
     "ChatState",
     "ContextDocument",
     "Conversation",
     "ConversationHead",
+    "CreditAlert",
+    "CreditBalance",
     "DocumentVersion",
     "Effect",
     "EntityRelationship",
     "Event",
+    "Game",
     "Host",
     "Job",
     "JobSchedule",
     "JobType",
+    "Link",
     "Message",
     "Model",
     "ModelPrice",
+    "ModelUsage",
     "Process",
     "ProcessInstance",
     "Project",

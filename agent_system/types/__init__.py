@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agent_system.types.agents import AGENT_STATUS_LEGACY, AgentStatus
 from agent_system.types.audit import EventOutcome, RelationshipType, Severity
+from agent_system.types.budgets import BudgetPeriod, BudgetScope, ReservationState
 from agent_system.types.conversations import (
     CONVERSATION_STATUS_LEGACY,
     MESSAGE_PRIORITY_LEGACY,
@@ -16,8 +17,11 @@ from agent_system.types.conversations import (
     MessageRole,
     StreamingState,
 )
+from agent_system.types.credits import CREDIT_ALERT_TYPE_LEGACY, AlertSeverity, CreditAlertType
 from agent_system.types.entities import ENTITY_TYPE_LEGACY, LIFECYCLE_STATUS_LEGACY, EntityType, LifecycleStatus
+from agent_system.types.games import GameStatus
 from agent_system.types.ledger import CostSource, LedgerEntryKind, UsageState
+from agent_system.types.links import LINK_STATUS_LEGACY, LinkStatus
 from agent_system.types.processes import PROCESS_INSTANCE_STATUS_LEGACY, ProcessInstanceStatus
 from agent_system.types.projects import ProjectStatus
 from agent_system.types.queue import (
@@ -36,9 +40,11 @@ from agent_system.types.values import Counter, IdentityId, Int64, JsonArray, Jso
 __all__ = [
     "AGENT_STATUS_LEGACY",
     "CONVERSATION_STATUS_LEGACY",
+    "CREDIT_ALERT_TYPE_LEGACY",
     "ENTITY_TYPE_LEGACY",
     "JOB_STATUS_LEGACY",
     "LIFECYCLE_STATUS_LEGACY",
+    "LINK_STATUS_LEGACY",
     "MESSAGE_PRIORITY_LEGACY",
     "MESSAGE_ROLE_LEGACY",
     "PROCESS_INSTANCE_STATUS_LEGACY",
@@ -47,13 +53,18 @@ __all__ = [
     "TOOL_CALL_STATE_LEGACY",
     "USER_ROLE_LEGACY",
     "AgentStatus",
+    "AlertSeverity",
+    "BudgetPeriod",
+    "BudgetScope",
     "ConversationStatus",
     "CostSource",
     "Counter",
+    "CreditAlertType",
     "DependencyPolicy",
     "EffectState",
     "EntityType",
     "EventOutcome",
+    "GameStatus",
     "IdentityId",
     "Int64",
     "JobStatus",
@@ -62,12 +73,14 @@ __all__ = [
     "JsonValue",
     "LedgerEntryKind",
     "LifecycleStatus",
+    "LinkStatus",
     "MessageRole",
     "ProcessInstanceStatus",
     "ProjectStatus",
     "PromiseStatus",
     "PromiseType",
     "RelationshipType",
+    "ReservationState",
     "RowId",
     "Severity",
     "StreamingState",
