@@ -14,6 +14,7 @@ from agent_system.managers.conversations.conversations import ConversationManage
 from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
+from agent_system.managers.ledger.budgets import BudgetManager
 from agent_system.managers.ledger.hosts import HostManager
 from agent_system.managers.ledger.model_prices import ModelPriceManager
 from agent_system.managers.ledger.models import ModelManager
@@ -81,6 +82,7 @@ class EntityManager:
         self.models = ModelManager(db, clock=clock)
         self.model_prices = ModelPriceManager(db, clock=clock)
         self.token_usage = TokenUsageManager(db, clock=clock)
+        self.budgets = BudgetManager(db, clock=clock)
         self.tool_usage = ToolUsageManager(db, clock=clock)
         # Seed 001's entity types, for the verbs that take the type as an argument.
         self._by_type: dict[str, Manager[Any]] = {

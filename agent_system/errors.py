@@ -29,6 +29,7 @@ AgentSystemError
 │   └── PasswordResetRequiredError    they could, and have to choose a new password first
 ├── PermissionDeniedError         who acts may not do this
 │   └── ScopeError                it lies beyond what a scoped facade may touch
+├── BudgetExceededError           a call would cost more than a budget has left
 ├── MigrationError                the schema could not be brought to the wanted revision
 │   └── SchemaMismatchError       the database is at a revision that this version cannot use
 └── ImportFileError               a file could not be read as what it should be
@@ -43,6 +44,7 @@ from __future__ import annotations
 __all__ = [
     "AgentSystemError",
     "AuthenticationError",
+    "BudgetExceededError",
     "CheckError",
     "ConfigurationError",
     "ConflictError",
@@ -265,6 +267,31 @@ class ScopeError(PermissionDeniedError):
         super().__init__(message)
         self.table = table
         self.field = field
+
+
+class BudgetExceededError(AgentSystemError):
+    """A budget has less left than the call may cost; nothing was set aside."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        budget_id: int | None = None,
+        scope_kind: str | None = None,
+        scope_key: str | None = None,
+        period: str | None = None,
+        limit_nano_usd: int | None = None,
+        available_nano_usd: int | None = None,
+        wanted_nano_usd: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.budget_id = budget_id
+        self.scope_kind = scope_kind
+        self.scope_key = scope_key
+        self.period = period
+        self.limit_nano_usd = limit_nano_usd
+        self.available_nano_usd = available_nano_usd
+        self.wanted_nano_usd = wanted_nano_usd
 
 
 class MigrationError(AgentSystemError):

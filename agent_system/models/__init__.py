@@ -1,9 +1,8 @@
 """The tables, one class each; a column's meaning stands in its `Field(description=...)`.
 
 Read `base.py` and `fields.py` first, then the family you need: `users`, `projects`, `tools`, `agents`, `tasks`,
-`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `prices`, `telemetry`, `queue`, `promises`.
-`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `telemetry`, `queue`, `promises`,
-`budgets`, `credits`, `model_usage`, `links`, `games`.
+`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `prices`, `telemetry`, `queue`,
+`promises`, `budgets`, `credits`, `model_usage`, `links`, `games`.
 """
 
 from agent_system.models.agents import Agent, AgentPermission, AgentTool

@@ -64,6 +64,7 @@ class Factories:
             },
             "token_usage": lambda _: {"model_id": self._owners["models"]},
             "tool_usage": lambda name: {"tool_name": name},
+            "budgets": lambda name: {"scope_kind": "user", "scope_key": name, "limit_nano_usd": 1_000_000_000},
         }
         self._needs = {
             "process_instances": "processes",
