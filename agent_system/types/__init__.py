@@ -9,6 +9,7 @@ from __future__ import annotations
 from agent_system.types.agents import AGENT_STATUS_LEGACY, AgentStatus
 from agent_system.types.audit import EventOutcome, RelationshipType, Severity
 from agent_system.types.budgets import BudgetPeriod, BudgetScope, ReservationState
+from agent_system.types.configuration import CONFIG_TYPE_LEGACY, ConfigType
 from agent_system.types.conversations import (
     CONVERSATION_STATUS_LEGACY,
     MESSAGE_PRIORITY_LEGACY,
@@ -32,19 +33,34 @@ from agent_system.types.queue import (
     PromiseStatus,
     PromiseType,
 )
+from agent_system.types.records import GOAL_STATUS_LEGACY, LOG_LEVEL_LEGACY, GoalStatus, LogLevel, TodoStatus
 from agent_system.types.tasks import TASK_STATUS_LEGACY, DependencyPolicy, TaskStatus
 from agent_system.types.telemetry import TOOL_CALL_STATE_LEGACY, ToolCallState
 from agent_system.types.users import USER_ROLE_LEGACY, UserRole
-from agent_system.types.values import Counter, IdentityId, Int64, JsonArray, JsonObject, JsonValue, RowId, StringList
+from agent_system.types.values import (
+    Counter,
+    IdentityId,
+    Int64,
+    JsonArray,
+    JsonObject,
+    JsonValue,
+    Percentage,
+    Priority,
+    RowId,
+    StringList,
+)
 
 __all__ = [
     "AGENT_STATUS_LEGACY",
+    "CONFIG_TYPE_LEGACY",
     "CONVERSATION_STATUS_LEGACY",
     "CREDIT_ALERT_TYPE_LEGACY",
     "ENTITY_TYPE_LEGACY",
+    "GOAL_STATUS_LEGACY",
     "JOB_STATUS_LEGACY",
     "LIFECYCLE_STATUS_LEGACY",
     "LINK_STATUS_LEGACY",
+    "LOG_LEVEL_LEGACY",
     "MESSAGE_PRIORITY_LEGACY",
     "MESSAGE_ROLE_LEGACY",
     "PROCESS_INSTANCE_STATUS_LEGACY",
@@ -56,6 +72,7 @@ __all__ = [
     "AlertSeverity",
     "BudgetPeriod",
     "BudgetScope",
+    "ConfigType",
     "ConversationStatus",
     "CostSource",
     "Counter",
@@ -65,6 +82,7 @@ __all__ = [
     "EntityType",
     "EventOutcome",
     "GameStatus",
+    "GoalStatus",
     "IdentityId",
     "Int64",
     "JobStatus",
@@ -74,7 +92,10 @@ __all__ = [
     "LedgerEntryKind",
     "LifecycleStatus",
     "LinkStatus",
+    "LogLevel",
     "MessageRole",
+    "Percentage",
+    "Priority",
     "ProcessInstanceStatus",
     "ProjectStatus",
     "PromiseStatus",
@@ -86,6 +107,7 @@ __all__ = [
     "StreamingState",
     "StringList",
     "TaskStatus",
+    "TodoStatus",
     "ToolCallState",
     "UsageState",
     "UserRole",

@@ -97,6 +97,27 @@ ROWS: dict[str, dict[str, Any]] = {
     "promises": {"id": 1, "chat_id": 5, "message_id": 7, "task_description": "do", "job_id": 1},
     "promise_dependencies": {"promise_id": 1, "depends_on_id": 2},
     "chat_state": {"id": 1, "chat_id": 5, "last_seen_message_id": 7},
+    "prompts": {"id": 1, "name": "Greeting", "name_key": "greeting", "content": "Hello {{name}} 😀", "version": 2},
+    "prompt_history": {"id": 1, "prompt_id": 1, "version": 1, "content": "Hello", "changed_by": "ada"},
+    "prompt_labels": {"id": 1, "prompt_id": 1, "label": "production", "version": 2},
+    "prompt_label_moves": {"id": 1, "prompt_id": 1, "label": "production", "from_version": 1, "to_version": 2},
+    "capabilities_config": {"id": 1, "name": "Web", "name_key": "web", "config": {"limit": 5}, "version": 2},
+    "capabilities_history": {"id": 1, "capability_id": 1, "version": 1, "config": {"limit": 4}},
+    "config": {"id": 1, "config_key": "Limit", "config_key_key": "limit", "config_value": "5", "value_type": "int"},
+    "config_history": {
+        "id": 1,
+        "config_id": 1,
+        "config_key": "Limit",
+        "config_key_key": "limit",
+        "version": 1,
+        "config_value": "4",
+        "value_type": "int",
+    },
+    "feature_flags": {"id": 1, "flag_name": "Fast", "flag_name_key": "fast", "allowed_users": ["ada"]},
+    "logs": {"id": 1, "timestamp": MOMENT, "level": "warn", "message": "текст 😀", "service": "api"},
+    "goals": {"id": 1, "user_id": str(key(1)), "objective": "Learn", "deadline_at": MOMENT},
+    "todos": {"id": 1, "user_id": str(key(1)), "name": "Home", "name_key": "home", "goal_id": 1},
+    "todo_items": {"id": 1, "todo_id": 1, "position": 1, "content": "Read", "due_at": MOMENT},
 }
 # Rows that others refer to, beside the one of their table.
 MORE_ROWS: dict[str, list[dict[str, Any]]] = {

@@ -34,11 +34,14 @@ LONGEST_NAME = 63
 
 VERSIONED = {
     "agents",
+    "capabilities_config",
+    "config",
     "context_documents",
     "conversations",
     "process_instances",
     "processes",
     "projects",
+    "prompts",
     "tasks",
     "tools",
     "user_identities",
@@ -47,12 +50,25 @@ VERSIONED = {
 }
 # Rows that are added and never changed, and pairs.
 UNCHANGING = {
+    "capabilities_history",
+    "config_history",
     "document_versions",
     "events",
+    "logs",
     "project_agents",
     "promise_dependencies",
+    "prompt_history",
+    "prompt_label_moves",
     "task_activities",
     "task_dependencies",
+}
+# Whose `version` is the one of a row that they belong to.
+OF_A_VERSION = {
+    "capabilities_history",
+    "config_history",
+    "document_versions",
+    "prompt_history",
+    "prompt_labels",
 }
 # References that are none to the database: the row referred to may go, or refers back.
 LOOSE = {
@@ -92,6 +108,7 @@ LOOSE = {
 # Names that the seeds give.
 SEED_INDEXES = {
     "idx_alerts_type_time",
+    "idx_capabilities_name_enabled",
     "idx_credit_provider_time",
     "idx_usage_model_time",
     "idx_usage_timestamp",
@@ -215,7 +232,7 @@ def check_default(column: Column[Any]) -> None:
 
 
 def test_what_changes_is_counted_and_dated() -> None:
-    assert {table.name for table in TABLES if "version" in table.columns} == VERSIONED | {"document_versions"}
+    assert {table.name for table in TABLES if "version" in table.columns} == VERSIONED | OF_A_VERSION
     assert {table.name for table in TABLES if "created_at" not in table.columns} == set()
     assert {table.name for table in TABLES if "updated_at" not in table.columns} == UNCHANGING
 
