@@ -11,6 +11,7 @@ from agent_system.managers.agents.tools import ToolManager
 from agent_system.managers.audit.events import EventManager
 from agent_system.managers.audit.relations import RelationManager
 from agent_system.managers.conversations.conversations import ConversationManager
+from agent_system.managers.conversations.feedback import FeedbackManager
 from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
@@ -78,6 +79,7 @@ class EntityManager:
         self.effects = EffectManager(db, clock=clock)
         self.promises = PromiseManager(db, clock=clock)
         self.chat_states = ChatStateManager(db, clock=clock)
+        self.message_feedback = FeedbackManager(db, clock=clock)
         self.hosts = HostManager(db, clock=clock)
         self.models = ModelManager(db, clock=clock)
         self.model_prices = ModelPriceManager(db, clock=clock)

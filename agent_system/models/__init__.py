@@ -9,7 +9,7 @@ from agent_system.models.agents import Agent, AgentPermission, AgentTool
 from agent_system.models.base import TableModel, metadata
 from agent_system.models.budgets import Budget, BudgetAccount, BudgetReservation
 from agent_system.models.configuration import Capability, CapabilityHistory, Config, ConfigHistory, FeatureFlag
-from agent_system.models.conversations import Conversation, ConversationHead, Message
+from agent_system.models.conversations import Conversation, ConversationHead, Message, MessageFeedback
 from agent_system.models.credits import CreditAlert, CreditBalance
 from agent_system.models.documents import ContextDocument, DocumentVersion
 from agent_system.models.events import Event
@@ -63,6 +63,7 @@ __all__ = [
     "Link",
     "LogEntry",
     "Message",
+    "MessageFeedback",
     "Model",
     "ModelPrice",
     "ModelUsage",

@@ -55,6 +55,11 @@ class Factories:
             "effects": lambda name: {"key": name, "job_id": self._owners["queue"], "step": "send"},
             "promises": lambda name: {"chat_id": 1, "message_id": 1, "task_description": name},
             "chat_states": lambda name: {"chat_id": int(name.rpartition("-")[2])},
+            "message_feedback": lambda name: {
+                "message_id": self._owners["messages"],
+                "user_id": name,
+                "rating": "positive",
+            },
             "hosts": lambda name: {"name": name},
             "models": lambda name: {"name": name, "host_id": self._owners["hosts"]},
             "model_prices": lambda _: {
@@ -71,6 +76,7 @@ class Factories:
             "effects": "queue",
             "models": "hosts",
             "model_prices": "models",
+            "message_feedback": "messages",
             "token_usage": "models",
         }
 

@@ -12,9 +12,11 @@ from agent_system.types.budgets import BudgetPeriod, BudgetScope, ReservationSta
 from agent_system.types.configuration import CONFIG_TYPE_LEGACY, ConfigType
 from agent_system.types.conversations import (
     CONVERSATION_STATUS_LEGACY,
+    FEEDBACK_RATING_LEGACY,
     MESSAGE_PRIORITY_LEGACY,
     MESSAGE_ROLE_LEGACY,
     ConversationStatus,
+    FeedbackRating,
     MessageRole,
     StreamingState,
 )
@@ -56,6 +58,7 @@ __all__ = [
     "CONVERSATION_STATUS_LEGACY",
     "CREDIT_ALERT_TYPE_LEGACY",
     "ENTITY_TYPE_LEGACY",
+    "FEEDBACK_RATING_LEGACY",
     "GOAL_STATUS_LEGACY",
     "JOB_STATUS_LEGACY",
     "LIFECYCLE_STATUS_LEGACY",
@@ -81,6 +84,7 @@ __all__ = [
     "EffectState",
     "EntityType",
     "EventOutcome",
+    "FeedbackRating",
     "GameStatus",
     "GoalStatus",
     "IdentityId",

@@ -26,6 +26,7 @@ ATTRIBUTES = (
     "identities", "projects", "workspaces", "conversations", "messages", "hosts", "models", "token_usage", "tool_usage",
     "queue", "effects", "promises", "chat_states", "model_prices",
     "budgets",
+    "message_feedback",
 )  # fmt: skip
 UNIQUE = {
     "agents", "tools", "users", "identities", "projects", "hosts", "models", "relations", "budgets",
