@@ -267,11 +267,11 @@ async def test_channels_and_guilds_are_read_along_indexes(db: DatabaseManager, e
     await explainer.check(em.messages.count_since(since, since, guild_id="g"))
 
 
-async def test_what_falls_with_a_conversation_is_found_by_indexes(
-    db: DatabaseManager, rows: dict[type[Any], Any], explainer: Explainer
-) -> None:
+async def test_feedback_and_what_refers_to_a_message_is_found_by_it(db: DatabaseManager, explainer: Explainer) -> None:
     em = EntityManager(db)
-    await explainer.check(em.message_feedback.give(rows[Message].id, "neutral", user_id="a"), sorts=True)
-    await explainer.check(em.message_feedback.of(rows[Message].id), sorts=True)
-    await explainer.check(em.message_feedback.summary(conversation_id=rows[Message].conversation_id), sorts=True)
-    await explainer.check(em.messages.delete(rows[Message].id), sorts=True)
+    conversation = await em.conversations.create({"title": "talk"})
+    message = await em.messages.append(conversation.id, {"role": "user"})
+    await explainer.check(em.message_feedback.give(message.id, "neutral", user_id="a"), sorts=True)
+    await explainer.check(em.message_feedback.of(message.id), sorts=True)
+    await explainer.check(em.message_feedback.summary(conversation_id=conversation.id), sorts=True)
+    await explainer.check(em.messages.delete(message.id), sorts=True)
