@@ -74,12 +74,6 @@ async def test_every_step_goes_up_and_down_with_rows_in_all_tables(database_url:
         for name, rows in rows_below.items():
             # A column that the revision adds comes last.
             assert [above[: len(below_it)] for above, below_it in zip(rows_above[name], rows, strict=True)] == rows
-        # New columns come behind those that were there.
-        as_below = {
-            name: [above[: len(row)] for above, row in zip(rows_above[name], rows, strict=True)]
-            for name, rows in rows_below.items()
-        }
-        assert as_below == rows_below
 
         await run_migrations(database_url, number - 1)
         assert await schema_of(database_url) == below
