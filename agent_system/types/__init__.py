@@ -23,7 +23,7 @@ from agent_system.types.conversations import (
 from agent_system.types.credits import CREDIT_ALERT_TYPE_LEGACY, AlertSeverity, CreditAlertType
 from agent_system.types.entities import ENTITY_TYPE_LEGACY, LIFECYCLE_STATUS_LEGACY, EntityType, LifecycleStatus
 from agent_system.types.games import GameStatus
-from agent_system.types.ledger import CostSource, LedgerEntryKind, UsageState
+from agent_system.types.ledger import CostSource, ExportFormat, LedgerEntryKind, UsageState
 from agent_system.types.links import LINK_STATUS_LEGACY, LinkStatus
 from agent_system.types.processes import PROCESS_INSTANCE_STATUS_LEGACY, ProcessInstanceStatus
 from agent_system.types.projects import ProjectStatus
@@ -84,6 +84,7 @@ __all__ = [
     "EffectState",
     "EntityType",
     "EventOutcome",
+    "ExportFormat",
     "FeedbackRating",
     "GameStatus",
     "GoalStatus",
