@@ -20,6 +20,7 @@ from agent_system.managers.ledger.hosts import HostManager
 from agent_system.managers.ledger.model_prices import ModelPriceManager
 from agent_system.managers.ledger.models import ModelManager
 from agent_system.managers.ledger.token_usage import TokenUsageManager
+from agent_system.managers.memories.memories import MemoryManager
 from agent_system.managers.processes.process_instances import ProcessInstanceManager
 from agent_system.managers.processes.processes import ProcessManager
 from agent_system.managers.projects.projects import ProjectManager
@@ -80,6 +81,7 @@ class EntityManager:
         self.promises = PromiseManager(db, clock=clock)
         self.chat_states = ChatStateManager(db, clock=clock)
         self.message_feedback = FeedbackManager(db, clock=clock)
+        self.memories = MemoryManager(db, clock=clock)
         self.hosts = HostManager(db, clock=clock)
         self.models = ModelManager(db, clock=clock)
         self.model_prices = ModelPriceManager(db, clock=clock)

@@ -2,7 +2,8 @@
 
 Read `base.py` and `fields.py` first, then the family you need: `users`, `projects`, `tools`, `agents`, `tasks`,
 `documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `prices`, `telemetry`, `queue`,
-`promises`, `budgets`, `credits`, `model_usage`, `links`, `games`, `prompts`, `configuration`, `logs`, `goals`, `todos`.
+`promises`, `budgets`, `credits`, `model_usage`, `links`, `games`, `prompts`, `configuration`, `logs`, `goals`, `todos`,
+`memories`, `embeddings`.
 """
 
 from agent_system.models.agents import Agent, AgentPermission, AgentTool
@@ -12,12 +13,14 @@ from agent_system.models.configuration import Capability, CapabilityHistory, Con
 from agent_system.models.conversations import Conversation, ConversationHead, Message, MessageFeedback
 from agent_system.models.credits import CreditAlert, CreditBalance
 from agent_system.models.documents import ContextDocument, DocumentVersion
+from agent_system.models.embeddings import Embedding, EmbeddingModel
 from agent_system.models.events import Event
 from agent_system.models.games import Game
 from agent_system.models.goals import Goal
 from agent_system.models.ledger import Host, Model, TokenUsage
 from agent_system.models.links import Link
 from agent_system.models.logs import LogEntry
+from agent_system.models.memories import Memory, MemoryLink, MemoryTag
 from agent_system.models.model_usage import ModelUsage
 from agent_system.models.prices import ModelPrice
 from agent_system.models.processes import Process, ProcessInstance
@@ -51,6 +54,8 @@ __all__ = [
     "CreditBalance",
     "DocumentVersion",
     "Effect",
+    "Embedding",
+    "EmbeddingModel",
     "EntityRelationship",
     "Event",
     "FeatureFlag",
@@ -62,6 +67,9 @@ __all__ = [
     "JobType",
     "Link",
     "LogEntry",
+    "Memory",
+    "MemoryLink",
+    "MemoryTag",
     "Message",
     "MessageFeedback",
     "Model",

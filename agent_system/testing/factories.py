@@ -60,6 +60,7 @@ class Factories:
                 "user_id": name,
                 "rating": "positive",
             },
+            "memories": lambda name: {"content": name},
             "hosts": lambda name: {"name": name},
             "models": lambda name: {"name": name, "host_id": self._owners["hosts"]},
             "model_prices": lambda _: {

@@ -25,6 +25,7 @@ from agent_system.types.entities import ENTITY_TYPE_LEGACY, LIFECYCLE_STATUS_LEG
 from agent_system.types.games import GameStatus
 from agent_system.types.ledger import CostSource, ExportFormat, LedgerEntryKind, UsageState
 from agent_system.types.links import LINK_STATUS_LEGACY, LinkStatus
+from agent_system.types.memories import MEMORY_KIND_LEGACY, MemoryKind, MemoryLinkType, MemoryStatus
 from agent_system.types.processes import PROCESS_INSTANCE_STATUS_LEGACY, ProcessInstanceStatus
 from agent_system.types.projects import ProjectStatus
 from agent_system.types.queue import (
@@ -42,6 +43,7 @@ from agent_system.types.users import USER_ROLE_LEGACY, UserRole
 from agent_system.types.values import (
     Counter,
     IdentityId,
+    Importance,
     Int64,
     JsonArray,
     JsonObject,
@@ -64,6 +66,7 @@ __all__ = [
     "LIFECYCLE_STATUS_LEGACY",
     "LINK_STATUS_LEGACY",
     "LOG_LEVEL_LEGACY",
+    "MEMORY_KIND_LEGACY",
     "MESSAGE_PRIORITY_LEGACY",
     "MESSAGE_ROLE_LEGACY",
     "PROCESS_INSTANCE_STATUS_LEGACY",
@@ -89,6 +92,7 @@ __all__ = [
     "GameStatus",
     "GoalStatus",
     "IdentityId",
+    "Importance",
     "Int64",
     "JobStatus",
     "JsonArray",
@@ -98,6 +102,9 @@ __all__ = [
     "LifecycleStatus",
     "LinkStatus",
     "LogLevel",
+    "MemoryKind",
+    "MemoryLinkType",
+    "MemoryStatus",
     "MessageRole",
     "Percentage",
     "Priority",

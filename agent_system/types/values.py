@@ -9,6 +9,7 @@ from pydantic import Field, PlainSerializer
 __all__ = [
     "Counter",
     "IdentityId",
+    "Importance",
     "Int64",
     "JsonArray",
     "JsonObject",
@@ -46,6 +47,8 @@ Percentage = Annotated[int, Field(ge=0, le=100)]
 
 Priority = Annotated[int, Field(ge=1, le=10)]
 """How urgent something is: 1 to 10, higher first."""
+Importance = Annotated[int, Field(ge=1, le=10)]
+"""How much something matters: 1 to 10."""
 
 RowId = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), _AsItIs]
 """A key that the database counts up; None only before the row is written."""

@@ -27,6 +27,7 @@ ATTRIBUTES = (
     "queue", "effects", "promises", "chat_states", "model_prices",
     "budgets",
     "message_feedback",
+    "memories",
 )  # fmt: skip
 UNIQUE = {
     "agents", "tools", "users", "identities", "projects", "hosts", "models", "relations", "budgets",

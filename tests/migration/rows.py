@@ -96,6 +96,19 @@ ROWS: dict[str, dict[str, Any]] = {
         "analysis_result": {"topics": ["ü"]},
     },
     "games": {"id": 1, "user_id": str(key(1)), "game_type": "snake", "score": 466, "state_data": {"b": [0]}},
+    "memories": {
+        "id": 1,
+        "user_id": str(key(1)),
+        "agent_id": key(3),
+        "conversation_id": key(11),
+        "content": "likes 比萨 😀",
+        "tags": ["food"],
+        "timestamp": MOMENT,
+    },
+    "memory_tags": {"memory_id": 1, "tag": "food"},
+    "memory_links": {"id": 1, "source_id": 1, "target_id": 2, "weight": 0.5},
+    "embedding_models": {"id": 1, "name": "hash", "dimensions": 2},
+    "embeddings": {"id": 1, "model_id": 1, "memory_id": 1, "vector": b"\0\0\x80\x3f\0\0\0\0"},
     "tool_usage": {"id": 1, "timestamp": MOMENT, "tool_name": "web_search", "task_id": key(12), "message_id": 1},
     "queue": {"id": 1, "task_type": "answer", "payload": {"a": 1}, "user_id": str(key(1)), "response_id": 1},
     "queue_types": {"task_type": "answer", "max_running": 2, "rate_limit": 5, "rate_seconds": 1.5},
@@ -131,6 +144,7 @@ ROWS: dict[str, dict[str, Any]] = {
 MORE_ROWS: dict[str, list[dict[str, Any]]] = {
     "tasks": [{"id": key(13), "tree_id": key(12), "parent_task_id": key(12), "instruction": "first this"}],
     "promises": [{"id": 2, "chat_id": 5, "message_id": 6, "task_description": "first this"}],
+    "memories": [{"id": 2, "user_id": str(key(1)), "content": "cooks", "consolidated_into": 1, "timestamp": MOMENT}],
 }
 
 
