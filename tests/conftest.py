@@ -41,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [*os.environ]:
         if name.startswith(("AGENT_SYSTEM_", "DB_")) and name not in KEPT_VARIABLES:
             del os.environ[name]
+    # Most tests of migrations are about the migration; tests/integration/backup tries what goes before.
+    os.environ["AGENT_SYSTEM_BACKUP_BEFORE_MIGRATION"] = "false"
     # A deadline would measure the machine. CI repeats the same examples, --full looks for new ones.
     hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)
     hypothesis.settings.register_profile("full", deadline=None, max_examples=1_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent_system.errors import (
     AgentSystemError,
+    BackupError,
     ConfigurationError,
     ConflictError,
     DatabaseBusyError,
@@ -33,6 +34,7 @@ EXIT_CODES: dict[type[AgentSystemError], int] = {
     DatabaseBusyError: 11,
     OutcomeUnknownError: 12,
     IntegrityError: 13,
+    BackupError: 14,
 }
 
 

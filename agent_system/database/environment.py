@@ -52,7 +52,6 @@ TYPES_IN_REVISIONS: dict[str, str] = {
     "Text": "TEXT",
     "UtcDateTime": "MOMENT",
     "Uuid": "UUID",
-    "Vector": "VECTOR",
 }
 
 

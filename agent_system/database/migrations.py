@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from agent_system.database.dialects.migration import SchemaState
+
 __all__ = ["check_schema", "current_revision", "head_revision", "prepare_schema", "run_migrations"]
 
 TURN_PAUSE_SECONDS = 0.01
@@ -69,8 +71,9 @@ async def run_migrations(
         url, _ = prepare_sqlite_url(url)
     history = revision_history()
     target = resolve_target(target_version, history)
-    refuse_unusable(await guard.peek(url, settings), history)
-    await _migrate(url, settings, target)
+    state = await guard.peek(url, settings)
+    refuse_unusable(state, history)
+    await _migrate(url, settings, target, state)
 
 
 async def prepare_schema(url: URL, settings: DatabaseSettings, *, auto_migrate: bool) -> None:
@@ -88,7 +91,7 @@ async def prepare_schema(url: URL, settings: DatabaseSettings, *, auto_migrate: 
     if not auto_migrate:
         refuse_waiting(state, history[-1])
     if state.revision != history[-1]:
-        await _migrate(url, settings, history[-1])
+        await _migrate(url, settings, history[-1], state)
 
 
 async def current_revision(connection: AsyncConnection) -> str | None:
@@ -102,7 +105,10 @@ async def check_schema(connection: AsyncConnection) -> list[str]:
         return await connection.run_sync(_compare)
 
 
-async def _migrate(url: URL, settings: DatabaseSettings, target: str) -> None:
+async def _migrate(url: URL, settings: DatabaseSettings, target: str, state: SchemaState) -> None:
+    guard = guard_for(url.get_backend_name())
+    if settings.backup_before_migration and state.revision not in {None, target}:
+        await guard.save(url, str(state.revision))
     engine = migration_engine(url, settings)
     try:
         async with _alone_with_alembic():

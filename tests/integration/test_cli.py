@@ -18,6 +18,7 @@ from agent_system.cli.exit_codes import EXIT_CODES, exit_code
 from agent_system.cli.main import run
 from agent_system.cli.output import one_line
 from agent_system.errors import AgentSystemError, ImportFileError, MigrationError, NotFoundError, ValidationError
+from tests import requirements as requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,3 +251,21 @@ def subclasses(error: type[AgentSystemError]) -> Iterator[type[AgentSystemError]
 def test_nothing_reaches_the_terminal_that_it_would_obey() -> None:
     assert one_line("a\x1b[31m\n\tb\x00\x08 \ud800 \u202e") == "a\\x1b[31m b\\x00\\x08 \\ud800 \\u202e"
     assert one_line("abcdef", 4) == "abc…"
+
+
+@requires.database_file
+def test_a_backup_is_made_listed_verified_and_restored(command: Command, tmp_path: Path) -> None:
+    command("upgrade")
+    command("import", "trajectory", SHIPPED)
+    (made,) = command("backup", "--folder", tmp_path / "kept", "--compress", "--json").json
+    assert command("backup", "list", "--folder", tmp_path / "kept", "--json").json == [made]
+    path = tmp_path / "kept" / made["path"]
+    assert command("backup", "verify", path).code == 0
+    command("downgrade", "base")
+    restored = command("restore", path)
+    assert restored.code == 0
+    assert "what was there before" in restored.out
+    assert command("show", "run", "sample_run").code == 0
+    path.write_bytes(path.read_bytes()[:-10])
+    refused = command("backup", "verify", path)
+    assert (refused.code, len(lines(refused.err))) == (14, 1)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.pool import NullPool
 
+from agent_system.clock import utc_now
+from agent_system.database.child import ask
 from agent_system.database.dialects.rebuild import keep_what_rebuilds_lose
 from agent_system.database.driver import sqlite
 from agent_system.database.engine import WRITE_TURN, create_engine
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from agent_system.settings import DatabaseSettings
 
 __all__ = ["MigrationGuard", "SchemaState", "exclusively", "guard_for", "migration_engine", "read_state"]
+
+logger = logging.getLogger(__name__)
 
 VERSION_TABLE = "alembic_version"
 
@@ -70,6 +75,9 @@ class MigrationGuard(Protocol):
     async def peek(self, url: URL, settings: DatabaseSettings) -> SchemaState:
         """Read the state without changing anything in the database, not even its journal mode."""
 
+    async def save(self, url: URL, revision: str) -> None:
+        """Keep a verified copy of a database that is about to be migrated from a revision."""
+
     async def lock(self, connection: AsyncConnection) -> AsyncConnection:
         """Begin the transaction that nobody else may migrate beside."""
 
@@ -97,6 +105,16 @@ class SqliteGuard:
                 if time.monotonic() >= deadline:
                     raise
             await asyncio.sleep(PEEK_PAUSE_SECONDS)
+
+    async def save(self, url: URL, revision: str) -> None:
+        """Copy the file into `backups` beside it, whatever its rows refer to: the migration looks at that."""
+        path = Path(str(url.database))
+        moment = utc_now()
+        name = f"{path.stem}.before-migration-of-{revision}-{moment:%Y%m%dT%H%M%S%fZ}.db"
+        folder = path.parent / "backups"
+        options = {"created_at": moment.isoformat(), "gzip": False, "whole": False}
+        await ask("copy", source=str(path), target=str(folder / name), **options)
+        logger.info("copied %s to %s before its migration", path, folder / name)
 
     async def lock(self, connection: AsyncConnection) -> AsyncConnection:
         """Take the write lock; whoever else migrates or writes is waited for."""
@@ -130,6 +148,9 @@ class PostgresGuard:
                 return await connection.run_sync(read_state)
         finally:
             await uncancelled(engine.dispose())
+
+    async def save(self, url: URL, revision: str) -> None:
+        """Nothing: a server's backups are its administrator's, and `agent-system backup` makes one."""
 
     async def lock(self, connection: AsyncConnection) -> AsyncConnection:
         """Take the advisory lock; it ends with the transaction, so a killed process leaves none behind."""

@@ -1,0 +1,130 @@
+"""Backups of PostgreSQL by its own programs, `pg_dump` and `pg_restore`: one snapshot, one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from agent_system.backup.archive import name_backup
+from agent_system.backup.files import finish, fresh, refuse_other
+from agent_system.database.engine import create_engine
+from agent_system.database.lanes import uncancelled
+from agent_system.errors import BackupError
+from agent_system.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import URL
+
+    from agent_system.backup.archive import Backup
+
+__all__ = ["PostgresBackups"]
+
+FOLDER_VARIABLE = "AGENT_SYSTEM_PG_BIN"
+
+
+class PostgresBackups:
+    """PostgreSQL: its own programs make and read dumps.
+
+    Args:
+        folder: The name of the folder where the backups are, in the working folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def folder(self, url: URL) -> Path:  # noqa: ARG002 (a server's files are none of ours)
+        """In the working folder."""
+        return Path(self._folder).absolute()
+
+    def file_name(self, stem: str, moment: datetime, *, compress: bool) -> str:  # noqa: ARG002 (the format packs itself)
+        """A dump in PostgreSQL's custom format."""
+        return name_backup(stem, moment, ".dump")
+
+    async def copy(self, url: URL, path: Path, moment: datetime, *, compress: bool) -> None:
+        """Write a dump of one snapshot, verify that it can be read, and give it its name.
+
+        Raises:
+            BackupError: `pg_dump` is not there, or it failed; nothing is left.
+        """
+        revision = await _revision(url)
+        with fresh(path.with_name(path.name + ".partial")) as partial:
+            level = "6" if compress else "0"
+            await _run("pg_dump", url, "--format=custom", f"--compress={level}", "--no-owner", f"--file={partial}")
+            await _run("pg_restore", None, "--list", str(partial))
+            described: dict[str, Any] = {"created_at": moment.isoformat(), "revision": revision, "tables": {}}
+            described["engine"] = "postgresql"
+            await asyncio.to_thread(finish, partial, path, described)
+
+    async def verify(self, backup: Backup) -> None:
+        """Compare a dump's hash and read its list of contents.
+
+        Raises:
+            BackupError: It is not what was written.
+        """
+        await asyncio.to_thread(refuse_other, backup.path, backup.sha256)
+        await _run("pg_restore", None, "--list", str(backup.path))
+
+    async def restore(self, url: URL, backup: Backup, moment: datetime) -> Path | None:
+        """Replace what a database holds by a dump, in one transaction; a dump of what was there is kept beside it.
+
+        Raises:
+            BackupError: `pg_restore` is not there, or it failed; the database is as it was.
+        """
+        kept = backup.path.with_name(name_backup(f"{url.database}.before-restore", moment, ".dump"))
+        await _run("pg_dump", url, "--format=custom", "--no-owner", f"--file={kept}")
+        options = ("--clean", "--if-exists", "--no-owner", "--exit-on-error", "--single-transaction")
+        await _run("pg_restore", url, *options, str(backup.path))
+        return kept
+
+
+async def _run(program: str, url: URL | None, *arguments: str) -> None:
+    found = shutil.which(program, path=os.environ.get(FOLDER_VARIABLE)) or shutil.which(program)
+    if found is None:
+        message = (
+            f"{program} was not found: install PostgreSQL's client programs, or name their folder in {FOLDER_VARIABLE}"
+        )
+        raise BackupError(message)
+    process = await asyncio.create_subprocess_exec(
+        found,
+        *(() if url is None else (f"--dbname={url.database}",)),
+        *arguments,
+        env=os.environ | ({} if url is None else _environment(url)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, problems = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await uncancelled(process.wait())
+    if process.returncode:
+        message = f"{program} failed: {problems.decode(errors='replace').strip()}"
+        raise BackupError(message)
+
+
+def _environment(url: URL) -> dict[str, str]:
+    """How libpq is told; never by arguments, which everybody on the machine can read."""
+    host = url.host or url.query.get("host")
+    given = {"PGHOST": host, "PGPORT": url.port, "PGUSER": url.username, "PGPASSWORD": url.password}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+async def _revision(url: URL) -> str | None:
+    engine = create_engine(url, DatabaseSettings())
+    try:
+        async with engine.connect() as connection:
+            if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+                message = f"the database {url.database} is none of agent_system: it has no revision"
+                raise BackupError(message)
+            found: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
+    finally:
+        await uncancelled(engine.dispose())
