@@ -11,13 +11,16 @@ from agent_system.managers.agents.tools import ToolManager
 from agent_system.managers.audit.events import EventManager
 from agent_system.managers.audit.relations import RelationManager
 from agent_system.managers.conversations.conversations import ConversationManager
+from agent_system.managers.conversations.feedback import FeedbackManager
 from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
+from agent_system.managers.ledger.budgets import BudgetManager
 from agent_system.managers.ledger.hosts import HostManager
 from agent_system.managers.ledger.model_prices import ModelPriceManager
 from agent_system.managers.ledger.models import ModelManager
 from agent_system.managers.ledger.token_usage import TokenUsageManager
+from agent_system.managers.memories.memories import MemoryManager
 from agent_system.managers.processes.process_instances import ProcessInstanceManager
 from agent_system.managers.processes.processes import ProcessManager
 from agent_system.managers.projects.projects import ProjectManager
@@ -77,10 +80,13 @@ class EntityManager:
         self.effects = EffectManager(db, clock=clock)
         self.promises = PromiseManager(db, clock=clock)
         self.chat_states = ChatStateManager(db, clock=clock)
+        self.message_feedback = FeedbackManager(db, clock=clock)
+        self.memories = MemoryManager(db, clock=clock)
         self.hosts = HostManager(db, clock=clock)
         self.models = ModelManager(db, clock=clock)
         self.model_prices = ModelPriceManager(db, clock=clock)
         self.token_usage = TokenUsageManager(db, clock=clock)
+        self.budgets = BudgetManager(db, clock=clock)
         self.tool_usage = ToolUsageManager(db, clock=clock)
         # Seed 001's entity types, for the verbs that take the type as an argument.
         self._by_type: dict[str, Manager[Any]] = {

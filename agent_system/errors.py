@@ -25,6 +25,11 @@ AgentSystemError
 │   └── CursorError               a pagination cursor does not fit the query
 ├── ConflictError                 somebody else changed the row first
 │   └── TransitionError           a status may not follow the current one
+├── AuthenticationError           whoever asks could not show that they are who they say
+│   └── PasswordResetRequiredError    they could, and have to choose a new password first
+├── PermissionDeniedError         who acts may not do this
+│   └── ScopeError                it lies beyond what a scoped facade may touch
+├── BudgetExceededError           a call would cost more than a budget has left
 ├── MigrationError                the schema could not be brought to the wanted revision
 │   └── SchemaMismatchError       the database is at a revision that this version cannot use
 ├── BackupError                   a backup could not be made, is not sound, or could not be restored
@@ -39,7 +44,9 @@ from __future__ import annotations
 
 __all__ = [
     "AgentSystemError",
+    "AuthenticationError",
     "BackupError",
+    "BudgetExceededError",
     "CheckError",
     "ConfigurationError",
     "ConflictError",
@@ -60,7 +67,10 @@ __all__ = [
     "NotFoundError",
     "NotNullError",
     "OutcomeUnknownError",
+    "PasswordResetRequiredError",
+    "PermissionDeniedError",
     "SchemaMismatchError",
+    "ScopeError",
     "StatementTimeoutError",
     "TransactionError",
     "TransactionTimeoutError",
@@ -234,6 +244,56 @@ class TransitionError(ConflictError):
         self.current = current
         self.wanted = wanted
         self.allowed = allowed
+
+
+class AuthenticationError(AgentSystemError):
+    """The name or the password is wrong, or the account may not be used."""
+
+
+class PasswordResetRequiredError(AuthenticationError):
+    """The password is right, but the user has to choose a new one first."""
+
+    def __init__(self, message: str | None = None, *, user_id: object = None) -> None:
+        super().__init__(message)
+        self.user_id = user_id
+
+
+class PermissionDeniedError(AgentSystemError):
+    """Who acts may not do this; nothing was changed."""
+
+
+class ScopeError(PermissionDeniedError):
+    """This lies beyond what a scoped facade may touch; nothing was changed."""
+
+    def __init__(self, message: str | None = None, *, table: str | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.table = table
+        self.field = field
+
+
+class BudgetExceededError(AgentSystemError):
+    """A budget has less left than the call may cost; nothing was set aside."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        budget_id: int | None = None,
+        scope_kind: str | None = None,
+        scope_key: str | None = None,
+        period: str | None = None,
+        limit_nano_usd: int | None = None,
+        available_nano_usd: int | None = None,
+        wanted_nano_usd: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.budget_id = budget_id
+        self.scope_kind = scope_kind
+        self.scope_key = scope_key
+        self.period = period
+        self.limit_nano_usd = limit_nano_usd
+        self.available_nano_usd = available_nano_usd
+        self.wanted_nano_usd = wanted_nano_usd
 
 
 class MigrationError(AgentSystemError):

@@ -6,6 +6,7 @@ counts as absent, unknown variables with the prefix are ignored because other pr
 
 from __future__ import annotations
 
+import base64
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -23,6 +24,7 @@ DEFAULT_PATH = "./data/system.db"
 ENV_PREFIX = "AGENT_SYSTEM_"
 BACKENDS = ("sqlite", "postgresql", "postgres")
 HIDDEN = "hidden"
+KEY_BYTES = 32
 
 # A longer wait than a day is a wrong unit, not a wish.
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -122,6 +124,22 @@ class DatabaseSettings(BaseSettings):
         10_000, ge=0, le=10_000_000, description="most rows in the hot cache (seed 003); 0 turns it off"
     )
 
+    # Accounts. The second recommended option of RFC 9106, section 4 (64 MiB, three passes, four lanes), which is above
+    # the least that OWASP's Password Storage Cheat Sheet asks for (19 MiB, two passes, one lane).
+    password_memory_kib: int = Field(65_536, ge=8, le=4_194_304, description="memory of one argon2id hash, in KiB")
+    password_time_cost: int = Field(3, ge=1, le=1_000, description="passes of one argon2id hash")
+    password_parallelism: int = Field(4, ge=1, le=64, description="lanes of one argon2id hash")
+    password_concurrency: int = Field(
+        2, ge=1, le=64, description="passwords that are hashed at once; each takes password_memory_kib, others wait"
+    )
+    # NIST SP 800-63B, section 5.1.1.2: at least 8 characters, and no rules about which.
+    password_min_length: int = Field(8, ge=1, le=1_024, description="least characters of a new password")
+    secret_keys: SecretStr | None = Field(
+        None,
+        description="keys that secrets in preferences are encrypted with, comma-separated, the newest first: each 32 "
+        "bytes in URL-safe base64, as cryptography's Fernet.generate_key() makes them; None stores secrets as given",
+    )
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: object, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
@@ -165,6 +183,14 @@ class DatabaseSettings(BaseSettings):
             raise ValueError(message)
         return value
 
+    @field_validator("secret_keys")
+    @classmethod
+    def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not all(map(_is_key, value.get_secret_value().split(","))):
+            message = "must be keys of 32 bytes in URL-safe base64, separated by commas"
+            raise ValueError(message)
+        return value
+
     @property
     def url(self) -> str:
         """The path or URL that takes effect, with its password: `database_url`, else seed 004's server, else a file."""
@@ -204,6 +230,13 @@ def mask_password(path_or_url: str) -> str:
         return f"{path_or_url.partition('://')[0]}://{HIDDEN}"
     secret = {key: HIDDEN for key in url.query if "pass" in key.lower()}
     return url.update_query_dict(secret).render_as_string(hide_password=True)
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(text.strip())) == KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _configuration_error(error: pydantic.ValidationError) -> ConfigurationError:

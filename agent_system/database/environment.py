@@ -52,6 +52,7 @@ TYPES_IN_REVISIONS: dict[str, str] = {
     "Text": "TEXT",
     "UtcDateTime": "MOMENT",
     "Uuid": "UUID",
+    "Vector": "VECTOR",
 }
 
 

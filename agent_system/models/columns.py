@@ -11,14 +11,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, SafeUUID
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Integer, String, types
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Integer, LargeBinary, String, types
 from sqlalchemy import REAL as SQL_REAL
 from sqlalchemy import Uuid as SqlUuid
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from agent_system.models.codec import ESCAPE, decode_json, decode_parsed_json, decode_text, encode_json, encode_text
 
-__all__ = ["BigInt", "Enumerated", "Json", "Real", "Text", "UtcDateTime", "Uuid"]
+__all__ = ["BigInt", "Enumerated", "Json", "Real", "Text", "UtcDateTime", "Uuid", "Vector"]
 
 Processor = Callable[[Any], Any] | None
 
@@ -192,6 +192,26 @@ class Uuid(TypeDecorator[UUID]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
         """Return a `uuid.UUID`."""
         return _native_uuid if not _is_text(self, dialect) else _parse_uuid
+
+
+class Vector(TypeDecorator[bytes]):
+    """Numbers as float32, little-endian, one after the other: `numpy.frombuffer(value, "<f4")` reads them."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    @property
+    def python_type(self) -> type[Any]:
+        """What a value is in Python."""
+        return bytes
+
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        """Nothing to do."""
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        """Nothing to do."""
+        return None
 
 
 class Enumerated(TypeDecorator[StrEnum]):

@@ -38,6 +38,7 @@ from agent_system.models.fields import (
 from agent_system.types import (
     ConversationStatus,
     Counter,
+    FeedbackRating,
     Int64,
     JsonObject,
     JsonValue,
@@ -46,7 +47,7 @@ from agent_system.types import (
     StreamingState,
 )
 
-__all__ = ["Conversation", "ConversationHead", "Message"]
+__all__ = ["Conversation", "ConversationHead", "Message", "MessageFeedback"]
 
 
 class ConversationHead(TableModel, table=True):
@@ -82,6 +83,12 @@ class Message(TableModel, table=True):
             "id",
             where="requires_response AND responded_at IS NULL",
             name="idx_messages_pending_response",
+        ),
+        partial_index(
+            "user_id",
+            "id",
+            where="role = 'agent' AND conversation_id IS NULL AND read_at IS NULL",
+            name="idx_messages_unread",
         ),
         partial_index("conversation_id", where="streaming_state = 'streaming'", name="idx_messages_streaming"),
         enum_check("role", MessageRole),
@@ -162,16 +169,49 @@ class Message(TableModel, table=True):
     updated_at: datetime = updated_at_field()
 
 
+class MessageFeedback(TableModel, table=True):
+    """What a person thinks of a message; one opinion of each."""
+
+    __tablename__ = "message_feedback"
+    __table_args__ = (
+        partial_index("message_id", "user_id", where="user_id IS NOT NULL", unique=True),
+        partial_index(
+            "message_id", where="user_id IS NULL", unique=True, name="idx_message_feedback_message_id_of_nobody"
+        ),
+        present_index("user_id"),
+        enum_check("rating", FeedbackRating),
+        COUNTED_KEY,
+    )
+
+    id: RowId = int_key("Key of the feedback.")
+    message_id: int = reference(
+        "messages.id", "The message.", ondelete="CASCADE", key=BigInt, default=REQUIRED, index=True
+    )
+    user_id: str | None = reference(
+        "user_identities.id",
+        "Whose opinion it is; it goes with them. Null where the runtime knows no users.",
+        ondelete="CASCADE",
+        key=Text,
+    )
+    rating: FeedbackRating = required_enum_field(FeedbackRating, "How the message was found.")
+    comment: str | None = text_field("Why, in the person's words; null when they did not say.", None)
+    meta: JsonObject = meta_field()
+    created_at: datetime = created_at_field(index=True)
+    updated_at: datetime = updated_at_field()
+
+
 class Conversation(TableModel, table=True):
     """A course of messages between people and agents; it may branch."""
 
     __tablename__ = "conversations"
     __table_args__ = (
-        Index(None, "user_id", "last_message_at"),
-        Index(None, "agent_id"),
-        present_index("project_id"),
+        Index(None, "last_message_at", "id"),
+        present_index("user_id", "last_message_at", "id"),
+        present_index("agent_id", "last_message_at", "id"),
+        present_index("project_id", "last_message_at", "id"),
         present_index("workspace_id"),
         present_index("parent_conversation_id"),
+        present_index("fork_message_id"),
         present_index("session_uuid"),
         enum_check("status", ConversationStatus),
         *non_negative("revision", "message_count"),
@@ -204,12 +244,17 @@ class Conversation(TableModel, table=True):
         "updates this row first). Null while there is none.",
         None,
     )
+    current_head: str | None = text_field(
+        "The named head that moves with head_message_id at every append; null: the current branch has no name.", None
+    )
     is_forked: bool = flag_field(
         "Whether two messages share a parent: then history is read by walking up.", default=False
     )
     revision: Counter = count_field("Counts appends and moves of the head; compared and swapped, never a clock.")
     message_count: Counter = count_field("How many messages it has, on all branches.")
-    last_message_at: datetime | None = moment_field("When the last message was said; null while there is none.")
+    last_message_at: datetime = created_at_field(
+        "When the last message was said, in UTC; when the conversation was made, while there is none."
+    )
     archived_at: datetime | None = moment_field("When it was archived; null: it is not.")
     meta: JsonObject = meta_field()
     version: Int64 = version_field()

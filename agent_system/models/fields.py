@@ -18,7 +18,7 @@ from sqlmodel import Field
 from uuid_utils.compat import uuid7
 
 from agent_system.clock import utc_now
-from agent_system.models.columns import BigInt, Enumerated, Json, Real, Text, UtcDateTime, Uuid
+from agent_system.models.columns import BigInt, Enumerated, Json, Real, Text, UtcDateTime, Uuid, Vector
 
 __all__ = [
     "COUNTED_KEY",
@@ -50,6 +50,7 @@ __all__ = [
     "updated_at_field",
     "uuid_field",
     "uuid_key",
+    "vector_field",
     "version_field",
 ]
 
@@ -199,6 +200,11 @@ def count_field(description: str, default: Any = 0) -> Any:
 def real_field(description: str, default: Any = REQUIRED) -> Any:
     """A 64-bit floating-point number."""
     return _field(Real, description, default)
+
+
+def vector_field(description: str) -> Any:
+    """A vector, as bytes."""
+    return _field(Vector, description)
 
 
 def flag_field(description: str, *, default: bool | None) -> Any:

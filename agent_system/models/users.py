@@ -1,6 +1,8 @@
 """Who uses the system: accounts, and the identities that people have on other platforms."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Relationship
@@ -25,6 +27,8 @@ from agent_system.models.naming import keep_keys
 from agent_system.types import Int64, JsonObject, UserRole
 
 __all__ = ["User", "UserIdentity"]
+
+UNSHOWN = frozenset({"password_hash", "preferences"})
 
 
 class User(TableModel, table=True):
@@ -64,6 +68,10 @@ class User(TableModel, table=True):
         sa_relationship_kwargs={"viewonly": True, "lazy": "raise", "order_by": "UserIdentity.id"}
     )
 
+    def __repr_args__(self) -> Sequence[tuple[str | None, Any]]:
+        """Return what repr and str show; hashes and preferences, which may hold secrets, have no place in a log."""
+        return [(name, value) for name, value in super().__repr_args__() if name not in UNSHOWN]
+
 
 keep_keys(User, "username", "email")
 
@@ -78,6 +86,9 @@ class UserIdentity(TableModel, table=True):
         "users.id", "The account behind the identity; null when it is not linked.", ondelete="CASCADE", index=True
     )
     discord_id: str | None = text_field("Discord's user id; null when not known.", None, index=True)
+    email_key: str | None = text_field(
+        "The e-mail address as it is looked up (casefolded); kept with `email`, null as it is.", None, index=True
+    )
     email: str | None = text_field("E-mail address; null when not known.", None, index=True)
     phone_number: str | None = text_field("Telephone number; null when not known.", None, index=True)
     display_name: str = text_field("How the person is called in a conversation.")
@@ -85,3 +96,6 @@ class UserIdentity(TableModel, table=True):
     version: Int64 = version_field()
     created_at: datetime = created_at_field()
     updated_at: datetime = updated_at_field()
+
+
+keep_keys(UserIdentity, "email")

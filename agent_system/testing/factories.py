@@ -55,6 +55,12 @@ class Factories:
             "effects": lambda name: {"key": name, "job_id": self._owners["queue"], "step": "send"},
             "promises": lambda name: {"chat_id": 1, "message_id": 1, "task_description": name},
             "chat_states": lambda name: {"chat_id": int(name.rpartition("-")[2])},
+            "message_feedback": lambda name: {
+                "message_id": self._owners["messages"],
+                "user_id": name,
+                "rating": "positive",
+            },
+            "memories": lambda name: {"content": name},
             "hosts": lambda name: {"name": name},
             "models": lambda name: {"name": name, "host_id": self._owners["hosts"]},
             "model_prices": lambda _: {
@@ -64,12 +70,14 @@ class Factories:
             },
             "token_usage": lambda _: {"model_id": self._owners["models"]},
             "tool_usage": lambda name: {"tool_name": name},
+            "budgets": lambda name: {"scope_kind": "user", "scope_key": name, "limit_nano_usd": 1_000_000_000},
         }
         self._needs = {
             "process_instances": "processes",
             "effects": "queue",
             "models": "hosts",
             "model_prices": "models",
+            "message_feedback": "messages",
             "token_usage": "models",
         }
 

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from agent_system.types.agents import AGENT_STATUS_LEGACY, AgentStatus
 from agent_system.types.audit import EventOutcome, RelationshipType, Severity
+from agent_system.types.budgets import BudgetPeriod, BudgetScope, ReservationState
+from agent_system.types.configuration import CONFIG_TYPE_LEGACY, ConfigType
 from agent_system.types.conversations import (
     CONVERSATION_STATUS_LEGACY,
+    FEEDBACK_RATING_LEGACY,
     MESSAGE_PRIORITY_LEGACY,
     MESSAGE_ROLE_LEGACY,
     ConversationStatus,
+    FeedbackRating,
     MessageRole,
     StreamingState,
 )
+from agent_system.types.credits import CREDIT_ALERT_TYPE_LEGACY, AlertSeverity, CreditAlertType
 from agent_system.types.entities import ENTITY_TYPE_LEGACY, LIFECYCLE_STATUS_LEGACY, EntityType, LifecycleStatus
-from agent_system.types.ledger import CostSource, LedgerEntryKind, UsageState
+from agent_system.types.games import GameStatus
+from agent_system.types.ledger import CostSource, ExportFormat, LedgerEntryKind, UsageState
+from agent_system.types.links import LINK_STATUS_LEGACY, LinkStatus
+from agent_system.types.memories import MEMORY_KIND_LEGACY, MemoryKind, MemoryLinkType, MemoryStatus
 from agent_system.types.processes import PROCESS_INSTANCE_STATUS_LEGACY, ProcessInstanceStatus
 from agent_system.types.projects import ProjectStatus
 from agent_system.types.queue import (
@@ -28,17 +36,37 @@ from agent_system.types.queue import (
     PromiseStatus,
     PromiseType,
 )
+from agent_system.types.records import GOAL_STATUS_LEGACY, LOG_LEVEL_LEGACY, GoalStatus, LogLevel, TodoStatus
 from agent_system.types.tasks import TASK_STATUS_LEGACY, DependencyPolicy, TaskStatus
 from agent_system.types.telemetry import TOOL_CALL_STATE_LEGACY, ToolCallState
 from agent_system.types.users import USER_ROLE_LEGACY, UserRole
-from agent_system.types.values import Counter, IdentityId, Int64, JsonArray, JsonObject, JsonValue, RowId, StringList
+from agent_system.types.values import (
+    Counter,
+    IdentityId,
+    Importance,
+    Int64,
+    JsonArray,
+    JsonObject,
+    JsonValue,
+    Percentage,
+    Priority,
+    RowId,
+    StringList,
+)
 
 __all__ = [
     "AGENT_STATUS_LEGACY",
+    "CONFIG_TYPE_LEGACY",
     "CONVERSATION_STATUS_LEGACY",
+    "CREDIT_ALERT_TYPE_LEGACY",
     "ENTITY_TYPE_LEGACY",
+    "FEEDBACK_RATING_LEGACY",
+    "GOAL_STATUS_LEGACY",
     "JOB_STATUS_LEGACY",
     "LIFECYCLE_STATUS_LEGACY",
+    "LINK_STATUS_LEGACY",
+    "LOG_LEVEL_LEGACY",
+    "MEMORY_KIND_LEGACY",
     "MESSAGE_PRIORITY_LEGACY",
     "MESSAGE_ROLE_LEGACY",
     "PROCESS_INSTANCE_STATUS_LEGACY",
@@ -47,14 +75,24 @@ __all__ = [
     "TOOL_CALL_STATE_LEGACY",
     "USER_ROLE_LEGACY",
     "AgentStatus",
+    "AlertSeverity",
+    "BudgetPeriod",
+    "BudgetScope",
+    "ConfigType",
     "ConversationStatus",
     "CostSource",
     "Counter",
+    "CreditAlertType",
     "DependencyPolicy",
     "EffectState",
     "EntityType",
     "EventOutcome",
+    "ExportFormat",
+    "FeedbackRating",
+    "GameStatus",
+    "GoalStatus",
     "IdentityId",
+    "Importance",
     "Int64",
     "JobStatus",
     "JsonArray",
@@ -62,17 +100,26 @@ __all__ = [
     "JsonValue",
     "LedgerEntryKind",
     "LifecycleStatus",
+    "LinkStatus",
+    "LogLevel",
+    "MemoryKind",
+    "MemoryLinkType",
+    "MemoryStatus",
     "MessageRole",
+    "Percentage",
+    "Priority",
     "ProcessInstanceStatus",
     "ProjectStatus",
     "PromiseStatus",
     "PromiseType",
     "RelationshipType",
+    "ReservationState",
     "RowId",
     "Severity",
     "StreamingState",
     "StringList",
     "TaskStatus",
+    "TodoStatus",
     "ToolCallState",
     "UsageState",
     "UserRole",

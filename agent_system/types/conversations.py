@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONVERSATION_STATUS_LEGACY",
+    "FEEDBACK_RATING_LEGACY",
     "MESSAGE_PRIORITY_LEGACY",
     "MESSAGE_ROLE_LEGACY",
     "ConversationStatus",
+    "FeedbackRating",
     "MessageRole",
     "StreamingState",
 ]
@@ -64,3 +66,20 @@ class StreamingState(StrEnum):
     COMPLETE = "complete"
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"
+
+
+class FeedbackRating(StrEnum):
+    """What a person thinks of a message."""
+
+    NEGATIVE = "negative"
+    NEUTRAL = "neutral"
+    POSITIVE = "positive"
+
+
+FEEDBACK_RATING_LEGACY: Mapping[str, FeedbackRating] = spellings(
+    down=FeedbackRating.NEGATIVE,
+    dislike=FeedbackRating.NEGATIVE,
+    none=FeedbackRating.NEUTRAL,
+    up=FeedbackRating.POSITIVE,
+    like=FeedbackRating.POSITIVE,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["CostSource", "LedgerEntryKind", "UsageState"]
+__all__ = ["CostSource", "ExportFormat", "LedgerEntryKind", "UsageState"]
 
 
 class UsageState(StrEnum):
@@ -28,3 +28,10 @@ class LedgerEntryKind(StrEnum):
 
     USAGE = "usage"
     CORRECTION = "correction"
+
+
+class ExportFormat(StrEnum):
+    """How rows are written into a file."""
+
+    CSV = "csv"
+    JSON_LINES = "jsonl"

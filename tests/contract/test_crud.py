@@ -25,7 +25,13 @@ ATTRIBUTES = (
     "agents", "tools", "tasks", "context_documents", "processes", "process_instances", "events", "relations", "users",
     "identities", "projects", "workspaces", "conversations", "messages", "hosts", "models", "token_usage", "tool_usage",
     "queue", "effects", "promises", "chat_states", "model_prices",
+    "budgets",
+    "message_feedback",
+    "memories",
 )  # fmt: skip
+UNIQUE = {
+    "agents", "tools", "users", "identities", "projects", "hosts", "models", "relations", "budgets",
+}  # fmt: skip
 KEYLESS = "no such id"
 
 
@@ -195,7 +201,7 @@ async def test_upsert_inserts_once_and_then_changes(
 async def test_racing_upserts_make_one_row(factories: Factories, manager: Manager[Any], attribute: str) -> None:
     data = await factories.data(attribute)
     # Only what is unique can be held by the database against a race.
-    if attribute not in {"agents", "tools", "users", "identities", "projects", "hosts", "models", "relations"}:
+    if attribute not in UNIQUE:
         return
     rows = await asyncio.gather(*(manager.upsert(data, on=tuple(data)) for _ in range(6)))
     assert len({row.id for row in rows}) == 1

@@ -1,13 +1,18 @@
-"""Identities: made when they are first needed, once."""
+"""Identities: made when they are first needed, once, and one person's when they are linked."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from uuid_utils.compat import uuid7
 
-from agent_system.errors import ValidationError
+from agent_system.errors import ConflictError, ForeignKeyError, NotFoundError, ValidationError
+from agent_system.managers.users.identity_merge import identity_columns
+from agent_system.models import User, metadata
+from agent_system.testing.factories import Factories
+from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
@@ -47,3 +52,188 @@ async def test_an_id_may_be_any_text(em: EntityManager) -> None:
     assert await em.identities.count() == 5
     with pytest.raises(ValidationError, match="id"):
         await em.identities.ensure(7)  # type: ignore[arg-type]
+
+
+# Who somebody is.
+
+
+@pytest.fixture
+async def ada(em: EntityManager) -> User:
+    return await em.users.create({"username": "Ada", "email": "ada@example.org"})
+
+
+async def test_an_identity_is_found_by_what_a_platform_knows(em: EntityManager) -> None:
+    made = await em.identities.ensure("discord:1", "Ada", discord_id="1", email="Ada@Example.org", phone_number="+49 1")
+    assert (made.discord_id, made.email, made.phone_number) == ("1", "Ada@Example.org", "+49 1")
+    for given in (
+        {"id": "discord:1"},
+        {"discord_id": "1"},
+        {"email": " ADA@example.ORG"},
+        {"phone_number": "+49 1"},
+        {"id": "unknown", "phone_number": "+49 1"},
+    ):
+        found = await em.identities.resolve(**given)
+        assert found is not None
+        assert found.id == "discord:1"
+    for given in ({"id": "1"}, {"discord_id": "discord:1"}, {"email": "ada"}, {"phone_number": ""}):
+        assert await em.identities.resolve(**given) is None
+    # What is known is not made once more.
+    assert (await em.identities.ensure("mail:1", email="ada@example.org")).id == "discord:1"
+    assert await em.identities.count() == 1
+
+
+async def test_the_surest_key_wins_and_then_the_one_with_an_account(em: EntityManager, ada: User) -> None:
+    create = em.identities.create
+    for number in range(3):
+        await create({"id": f"mail:{number}", "display_name": "x", "email": "x@example.org"})
+    await create({"id": "phone", "display_name": "x", "phone_number": "+49 1"})
+    resolve = em.identities.resolve
+    assert getattr(await resolve(email="x@example.org"), "id", None) == "mail:0"
+    await em.identities.link("mail:2", ada.id)
+    assert getattr(await resolve(email="x@example.org"), "id", None) == "mail:2"
+    assert getattr(await resolve(phone_number="+49 1", email="x@example.org"), "id", None) == "mail:2"
+    assert getattr(await resolve("phone", email="x@example.org"), "id", None) == "phone"
+
+
+async def test_what_leads_to_nobody_is_refused(em: EntityManager) -> None:
+    with pytest.raises(ValidationError):
+        await em.identities.resolve()
+    with pytest.raises(ValidationError) as caught:
+        await em.identities.resolve(discord_id=7)  # type: ignore[arg-type]
+    assert caught.value.field == "discord_id"
+
+
+# Whose an identity is.
+
+
+async def test_identities_are_linked_to_an_account(em: EntityManager, ada: User) -> None:
+    await em.identities.ensure("discord:1", "Ada")
+    linked = await em.identities.link("discord:1", ada.id)
+    assert (linked.user_id, linked.display_name) == (ada.id, "Ada")
+    assert (await em.identities.link("discord:1", ada.id)).version == linked.version
+    assert (await em.identities.link("discord:2", ada.id)).user_id == ada.id
+    assert [one.id for one in await em.identities.of_user(ada.id)] == sorted(["discord:1", "discord:2", str(ada.id)])
+    assert (await em.identities.unlink("discord:1")).user_id is None
+    assert (await em.identities.unlink("discord:1")).user_id is None
+    events = await em.events.find(entity_type="identity", entity_id="discord:1")
+    assert [event.event_type for event in events] == ["identity.linked", "identity.unlinked"]
+
+
+async def test_an_identity_is_one_users(em: EntityManager, ada: User) -> None:
+    bob = await em.users.create({"username": "Bob"})
+    await em.identities.link("discord:1", ada.id)
+    for id_ in ("discord:1", str(ada.id)):
+        with pytest.raises(ConflictError):
+            await em.identities.link(id_, bob.id)
+    with pytest.raises(ValidationError):
+        await em.identities.unlink(str(ada.id))
+    with pytest.raises(NotFoundError):
+        await em.identities.unlink("unknown")
+    with pytest.raises(ForeignKeyError):
+        await em.identities.link("discord:3", uuid7())
+    with pytest.raises(ValidationError):
+        await em.identities.link("discord:3", "nobody")  # type: ignore[arg-type]
+    assert await em.identities.get_by_id("discord:3") is None
+
+
+async def test_of_racing_links_one_wins(em: EntityManager) -> None:
+    users = await em.users.create_many({"username": f"user-{n}"} for n in range(8))
+    outcomes = await asyncio.gather(
+        *(em.identities.link("discord:1", user.id) for user in users), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 7
+
+
+# Two that turn out to be one.
+
+
+async def test_all_that_refers_to_an_identity_moves(database: DatabaseManager, em: EntityManager) -> None:
+    columns = identity_columns()
+    assert {f"{column.table.name}.{column.name}" for column in columns} >= {"messages.user_id", "token_usage.user_id"}
+    factories = Factories(em)
+    attributes = {manager.entity.__tablename__: name for name, manager in managers_of(em)}
+    await em.identities.create({"id": "old", "display_name": "Old", "discord_id": "1", "meta": {"a": 1, "b": 1}})
+    await em.identities.create({"id": "new", "display_name": "New", "email": "a@b.c", "meta": {"b": 2}})
+    await em.identities.ensure("other")
+    expected = {}
+    for column in columns:
+        attribute = attributes.get(column.table.name)
+        assert attribute is not None, f"the test cannot make rows of {column.table.name}"
+        for identity in ("old", "old", "new", "other"):
+            await factories.create(attribute, **{column.name: identity})
+        expected[f"{column.table.name}.{column.name}"] = 2
+    merged = await em.identities.merge("old", "new")
+    assert (merged.identity, dict(merged.moved)) == ("new", expected)
+    assert await em.identities.get_by_id("old") is None
+    new = await em.identities.require("new")
+    assert (new.display_name, new.discord_id, new.email, new.meta) == ("New", "1", "a@b.c", {"a": 1, "b": 2})
+    assert getattr(await em.identities.resolve(discord_id="1"), "id", None) == "new"
+    async with database.session(read_only=True) as session:
+        connection = await session.connection()
+        for column in columns:
+            rows = (await connection.execute(column.table.select().with_only_columns(column))).scalars().all()
+            assert sorted(rows) == ["new", "new", "new", "other"]
+
+
+async def test_a_merge_takes_as_many_statements_for_many_rows_as_for_one(em: EntityManager) -> None:
+    counts = []
+    for number in (1, 50):
+        await em.identities.ensure(f"into-{number}")
+        await em.messages.create_many({"role": "user", "user_id": f"from-{number}"} for _ in range(number))
+        with recorded_statements() as statements:
+            assert (await em.identities.merge(f"from-{number}", f"into-{number}")).moved == {"messages.user_id": number}
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
+    # Two looks, a move for each column, the removal and the event.
+    assert counts[0] <= len(identity_columns()) + 5
+
+
+async def test_what_cannot_be_merged_stays(em: EntityManager, ada: User) -> None:
+    bob = await em.users.create({"username": "Bob"})
+    await em.identities.link("discord:1", ada.id)
+    await em.identities.link("discord:2", bob.id)
+    await em.messages.create({"role": "user", "user_id": "discord:1"})
+    for pair, error in [
+        (("discord:1", "discord:1"), ValidationError),
+        (("discord:1", "unknown"), NotFoundError),
+        (("unknown", "discord:1"), NotFoundError),
+        ((str(ada.id), "discord:1"), ValidationError),
+        (("discord:1", "discord:2"), ConflictError),
+    ]:
+        with pytest.raises(error):
+            await em.identities.merge(*pair)
+    assert await em.messages.count(user_id="discord:1") == 1
+    await em.identities.merge("discord:1", str(ada.id))
+    assert await em.messages.count(user_id=str(ada.id)) == 1
+
+
+async def test_an_unlinked_identity_takes_the_account_over(em: EntityManager, ada: User) -> None:
+    await em.identities.link("discord:1", ada.id)
+    await em.identities.ensure("phone:1", phone_number="+49 1")
+    await em.identities.merge("discord:1", "phone:1")
+    assert (await em.identities.require("phone:1")).user_id == ada.id
+
+
+async def test_messages_are_not_lost_while_identities_are_merged(em: EntityManager) -> None:
+    await em.identities.ensure("into")
+    await em.messages.create({"role": "user", "user_id": "from"})
+
+    async def say(number: int) -> Any:
+        return await em.messages.create({"role": "user", "user_id": "from", "content": str(number)})
+
+    await asyncio.gather(*(say(number) for number in range(32)), em.identities.merge("from", "into"))
+    there = await em.messages.count(user_id="into") + await em.messages.count(user_id="from")
+    assert there == await em.messages.count() == 33
+
+
+def managers_of(em: EntityManager) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in vars(em).items() if hasattr(value, "entity")]
+
+
+def test_columns_that_name_a_person_are_known() -> None:
+    """A text column called user_id refers to an identity or is named in NAMED_IN."""
+    known = {f"{column.table.name}.{column.name}" for column in identity_columns()}
+    for table in metadata.sorted_tables:
+        column = table.columns.get("user_id")
+        if column is not None and column.type.python_type is str:
+            assert f"{table.name}.user_id" in known

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ATTRIBUTES = (
     "agents", "tools", "tasks", "context_documents", "processes", "process_instances", "events", "relations", "users",
     "identities", "projects", "workspaces", "conversations", "messages", "hosts", "models", "token_usage", "tool_usage",
+    "memories",
 )  # fmt: skip
 
 

@@ -71,7 +71,9 @@ async def test_every_step_goes_up_and_down_with_rows_in_all_tables(database_url:
             assert await current_revision(connection) == revision
             rows_above = await connection.run_sync(read_rows)
             await connection.run_sync(insert_rows)
-        assert {name: rows_above[name] for name in rows_below} == rows_below
+        for name, rows in rows_below.items():
+            # A column that the revision adds comes last.
+            assert [above[: len(below_it)] for above, below_it in zip(rows_above[name], rows, strict=True)] == rows
 
         await run_migrations(database_url, number - 1)
         assert await schema_of(database_url) == below

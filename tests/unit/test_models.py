@@ -34,11 +34,15 @@ LONGEST_NAME = 63
 
 VERSIONED = {
     "agents",
+    "capabilities_config",
+    "config",
     "context_documents",
     "conversations",
+    "memories",
     "process_instances",
     "processes",
     "projects",
+    "prompts",
     "tasks",
     "tools",
     "user_identities",
@@ -47,18 +51,35 @@ VERSIONED = {
 }
 # Rows that are added and never changed, and pairs.
 UNCHANGING = {
+    "capabilities_history",
+    "config_history",
     "document_versions",
     "events",
+    "logs",
+    "memory_tags",
     "project_agents",
     "promise_dependencies",
+    "prompt_history",
+    "prompt_label_moves",
     "task_activities",
     "task_dependencies",
+}
+# Whose `version` is the one of a row that they belong to.
+OF_A_VERSION = {
+    "capabilities_history",
+    "config_history",
+    "document_versions",
+    "prompt_history",
+    "prompt_labels",
 }
 # References that are none to the database: the row referred to may go, or refers back.
 LOOSE = {
     "agents.created_by_task_id",
     "chat_state.chat_id",
     "chat_state.last_seen_message_id",
+    "budget_accounts.user_id",
+    "budget_reservations.user_id",
+    "budgets.user_id",
     "context_documents.created_by_task_id",
     "conversations.fork_message_id",
     "conversations.head_message_id",
@@ -68,9 +89,12 @@ LOOSE = {
     "events.tree_id",
     "entity_relationships.source_id",
     "entity_relationships.target_id",
+    "memories.channel_id",
+    "memories.guild_id",
     "messages.channel_id",
     "messages.guild_id",
     "messages.tool_call_id",
+    "model_usage_stats.message_id",
     "process_instances.current_step_id",
     "process_instances.task_id",
     "processes.created_by_task_id",
@@ -85,6 +109,16 @@ LOOSE = {
     "user_identities.discord_id",
     "workspaces.current_project_id",
 }
+# Names that the seeds give.
+SEED_INDEXES = {
+    "idx_alerts_type_time",
+    "idx_capabilities_name_enabled",
+    "idx_credit_provider_time",
+    "idx_usage_model_time",
+    "idx_usage_timestamp",
+    "idx_usage_user_time",
+}
+SEED_MOMENTS = {"last_updated", "rate_limit_reset", "scheduled_for", "timestamp"}
 
 
 def name_of(column: Column[Any]) -> str:
@@ -162,7 +196,7 @@ def test_names_are_ours_and_fit(table: Table) -> None:
     for named in [*table.constraints, *table.indexes]:
         assert len(str(named.name)) <= LONGEST_NAME
     for index in table.indexes:
-        assert re.match(rf"(idx|uq)_{table.name}_", str(index.name)), index.name
+        assert re.match(rf"(idx|uq)_{table.name}_", str(index.name)) or index.name in SEED_INDEXES, index.name
 
 
 @pytest.mark.parametrize("table", TABLES, ids=str)
@@ -202,7 +236,7 @@ def check_default(column: Column[Any]) -> None:
 
 
 def test_what_changes_is_counted_and_dated() -> None:
-    assert {table.name for table in TABLES if "version" in table.columns} == VERSIONED | {"document_versions"}
+    assert {table.name for table in TABLES if "version" in table.columns} == VERSIONED | OF_A_VERSION
     assert {table.name for table in TABLES if "created_at" not in table.columns} == set()
     assert {table.name for table in TABLES if "updated_at" not in table.columns} == UNCHANGING
 
@@ -210,9 +244,7 @@ def test_what_changes_is_counted_and_dated() -> None:
 def test_times_end_in_at_and_measures_in_their_unit() -> None:
     for column in COLUMNS:
         if isinstance(column.type, UtcDateTime):
-            # The `timestamp` of the ledger and of tool calls and the queue's `scheduled_for` are the seeds' names.
-            # A price holds from a moment.
-            assert column.name.endswith("_at") or column.name in {"timestamp", "scheduled_for", "valid_from"}
+            assert column.name.endswith("_at") or column.name in SEED_MOMENTS | {"valid_from"}
         assert not re.search(r"(duration|latency|elapsed|size)$", column.name), f"{name_of(column)} lacks its unit"
 
 

@@ -15,7 +15,9 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
+from agent_system.database.executor import repeat_values
 from agent_system.database.plans import Plan, TablePlans, compile_plan
+from agent_system.models import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -300,3 +302,12 @@ def test_a_delete_removes_one_row(connection: sqlite3.Connection, plans: TablePl
     run(connection, plans.delete(), id=1)
 
     assert connection.execute("SELECT id FROM notes").fetchall() == [(2,)]
+
+
+def test_an_insert_of_one_row_becomes_one_of_many() -> None:
+    plan = TablePlans(Message, PGDialect_asyncpg()).insert_counted(("role", "meta"))
+    two = repeat_values(plan.sql, 2)
+    assert two.count("VALUES") == two.count("RETURNING messages.id") == 1
+    assert two.partition(" VALUES ")[2] == (
+        '($1::VARCHAR COLLATE "C", $2::JSON), ($3::VARCHAR COLLATE "C", $4::JSON) RETURNING messages.id'
+    )

@@ -7,12 +7,14 @@ who reads "after this key" misses one.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Integer, bindparam, case, func, or_, select, update
+from sqlalchemy import Integer, bindparam, case, literal_column, or_, select, update
 
 from agent_system.database.plans import compile_plan
-from agent_system.errors import ConflictError, ForeignKeyError, ValidationError
+from agent_system.errors import ConflictError, ForeignKeyError, NotFoundError, ValidationError
+from agent_system.managers.core.insertion import write_all
+from agent_system.models import ConversationHead, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,16 +24,29 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor, Work
     from agent_system.database.plans import Plan
     from agent_system.managers.core.store import RowStore
-    from agent_system.managers.users.identities import IdentityWriter
+    from agent_system.managers.users.identity_writer import IdentityWriter
     from agent_system.models import Conversation, Message
 
-__all__ = ["MessageLog", "revision_conflict"]
+__all__ = ["Ends", "MessageLog", "revision_conflict"]
 
 CHUNK = 10_000
 
+_heads = metadata.tables["conversation_heads"].c
+
+
+class Ends(NamedTuple):
+    """Where a locked conversation goes on."""
+
+    head: int | None
+    """Its last message; None while there is none."""
+    is_forked: bool
+    """Whether its messages are more than one line."""
+    name: str | None
+    """The named head that moves with the last message; None when the branch has no name."""
+
 
 class MessageLog:
-    """Makes the units of work that add and remove messages."""
+    """Makes the units of work that add messages."""
 
     def __init__(
         self,
@@ -44,12 +59,19 @@ class MessageLog:
         self._conversations = conversations
         self._identities = identities
         self._clock = clock
+        self._decode_name = conversations.plans.hydrate.processor("current_head")
         self._lock_plan = self._compile_lock()
         self._update_plan = self._compile_update()
+        dialect = conversations.plans.dialect
+        named = (_heads.conversation_id == bindparam("conversation_id"), _heads.name == bindparam("head_name"))
+        self._find_head = compile_plan(select(_heads.message_id).where(*named), dialect)
+        moved: dict[Any, Any] = {_heads.message_id: bindparam("message"), _heads.updated_at: bindparam("now")}
+        self._move_head = compile_plan(update(_heads.name.table).where(*named).values(moved), dialect)
 
     def prepare(self, values: dict[str, Any]) -> Callable[[Executor], None]:
         """Encode a new message; returns what inserts it behind the parent that it has by then."""
-        return self._messages.prepare_insert(values, late=("parent_id",))
+        late = () if values["conversation_id"] is None else ("parent_id",)
+        return self._messages.prepare_insert(values, late=late)
 
     def append(
         self,
@@ -57,14 +79,16 @@ class MessageLog:
         inserts: Sequence[Callable[[Executor], None]],
         given_uids: Collection[UUID] = (),
         expected_revision: int | None = None,
+        branch: str | None = None,
     ) -> Work[None]:
         """What writes new messages, in order; `rows` become the rows as they are stored.
 
         Args:
-            rows: Complete values; of messages in a conversation `parent_id` None means the conversation's head.
+            rows: Complete values; of messages in a conversation `parent_id` None means the end of the branch.
             inserts: What inserts each of them, from `prepare`.
             given_uids: The callers' own uids, under which the messages may be stored already.
             expected_revision: Write only if the (one) conversation is still at this revision.
+            branch: The named head to append to; None is the current branch.
         """
         parents = [values["parent_id"] for values in rows]
         authors = list(dict.fromkeys(values["user_id"] for values in rows if values["user_id"] is not None))
@@ -86,11 +110,10 @@ class MessageLog:
             # In the order of the keys, so that two who write to the same conversations do not wait for each other.
             for conversation_id, positions in sorted(appends.items(), key=lambda item: str(item[0])):
                 if conversation_id is None:
-                    for position in positions:
-                        inserts[position](executor)
+                    write_all(executor, [inserts[position] for position in positions])
                 else:
                     new = [(rows[position], inserts[position]) for position in positions]
-                    self._append(executor, conversation_id, new, expected_revision)
+                    self._append(executor, conversation_id, new, expected_revision, branch)
             # Only now does the first of two that came together have what the database made for it.
             for values, first in repeated:
                 values.update(first)
@@ -116,39 +139,68 @@ class MessageLog:
         conversation_id: UUID,
         new: Sequence[tuple[dict[str, Any], Callable[[Executor], None]]],
         expected_revision: int | None,
+        branch: str | None,
     ) -> None:
-        head, is_forked = self._lock(executor, conversation_id, expected_revision)
+        ends = self.lock(executor, conversation_id, expected_revision)
+        head, is_forked, name = ends
+        is_elsewhere = branch is not None and branch != name
+        if branch is not None and is_elsewhere:
+            head, is_forked, name = self._named(executor, conversation_id, branch), True, branch
         for values, insert in new:
             if values["parent_id"] is None:
                 values["parent_id"] = head
             elif values["parent_id"] != head:
                 self._check_parent(executor, values)
-                is_forked = True
+                # The named head stays at the branch that is left here.
+                is_forked, name = True, None
             insert(executor)
             head = values["id"]
+        if name is not None:
+            values = {"conversation_id": conversation_id, "head_name": name, "message": head, "now": self._clock()}
+            if not executor.change(self._move_head, self._move_head.encode(values)):
+                # Its last message was deleted, and it with that.
+                name = None
+        if is_elsewhere:
+            head, name = ends.head, ends.name
         said_at = max(values["created_at"] for values, _ in new)
-        self._go_on(executor, conversation_id, count=len(new), said_at=said_at, head=head, is_forked=is_forked)
+        self.go_on(executor, conversation_id, len(new), said_at, Ends(head, is_forked, name))
 
-    def _lock(
-        self, executor: Executor, conversation_id: UUID, expected_revision: int | None
-    ) -> tuple[int | None, bool]:
-        """Keep others from changing the conversation; return its head and whether it is forked."""
+    def lock(self, executor: Executor, conversation_id: UUID, expected_revision: int | None = None) -> Ends:
+        """Keep others from changing the conversation; return where it goes on.
+
+        Raises:
+            ForeignKeyError: There is no such conversation.
+            ConflictError: It is at another revision.
+        """
         rows = executor.fetch(self._lock_plan, self._lock_plan.encode({"id": conversation_id}))
         if not rows:
             message = f"messages.conversation_id: there is no conversations row {conversation_id}; nothing was written"
             raise ForeignKeyError(message, table="messages", fields=("conversation_id",))
-        head, fork, is_forked, revision = rows[0]
+        head, fork, is_forked, revision, name = rows[0]
         if expected_revision is not None and revision != expected_revision:
             raise revision_conflict(conversation_id, expected_revision, revision)
         if head is not None and head == fork and self._messages.get(executor, {"id": head}) is None:
             # The conversation that this one was forked from is gone.
             head = None
-        return head, bool(is_forked)
+        if name is not None and self._decode_name is not None:
+            name = self._decode_name(name)
+        return Ends(head, bool(is_forked), name)
 
-    def _go_on(self, executor: Executor, conversation_id: UUID, **values: Any) -> None:
-        """Count messages, of which the last one was said at a moment, and set the head."""
+    def go_on(
+        self, executor: Executor, conversation_id: UUID, count: int, said_at: datetime | None, ends: Ends
+    ) -> None:
+        """Count messages of a locked conversation, of which the last one was said at a moment, and set its ends."""
         plan = self._update_plan
-        executor.change(plan, plan.encode({"id": conversation_id, "now": self._clock(), **values}))
+        values = {"id": conversation_id, "now": self._clock(), "count": count, "said_at": said_at}
+        ends_values = {"head": ends.head, "is_forked": ends.is_forked, "head_name": ends.name}
+        executor.change(plan, plan.encode(values | ends_values))
+
+    def _named(self, executor: Executor, conversation_id: UUID, name: str) -> int:
+        plan = self._find_head
+        rows = executor.fetch(plan, plan.encode({"conversation_id": conversation_id, "head_name": name}))
+        if not rows:
+            raise NotFoundError(ConversationHead.__name__, (conversation_id, name))
+        return int(rows[0][0])
 
     def _check_parent(self, executor: Executor, values: dict[str, Any]) -> None:
         found = self._messages.get(executor, {"id": values["parent_id"]})
@@ -159,69 +211,29 @@ class MessageLog:
             message = "messages.parent_id is a message of another conversation"
             raise ValidationError(message, field="parent_id", entity="Message")
 
-    def remove(self, id_: int) -> Work[bool]:
-        """What deletes a message; those that followed it follow the one before it, and so does a head."""
-
-        def work(executor: Executor) -> bool:
-            key = {"id": id_}
-            found = self._messages.get(executor, key)
-            if found is None:
-                return False
-            if found["conversation_id"] is None:
-                return self._messages.remove(executor, key)
-            conversation_id = found["conversation_id"]
-            head, is_forked = self._lock(executor, conversation_id, None)
-            # Read again now that nobody else can change the conversation.
-            found = self._messages.get(executor, key)
-            if found is None:
-                return False
-            self._relink(executor, found)
-            self._messages.remove(executor, key)
-            head = found["parent_id"] if head == id_ else head
-            self._go_on(executor, conversation_id, count=-1, said_at=None, head=head, is_forked=is_forked)
-            self._find_last_moment(executor, conversation_id)
-            return True
-
-        return work
-
-    def _relink(self, executor: Executor, message: Mapping[str, Any]) -> None:
-        """Put the message before it in the place of one that goes: as a parent, as a named head, as a point of fork."""
-        messages = self._messages.plans.table
-        tables = messages.metadata.tables
-        heads, forks = tables["conversation_heads"], tables["conversations"]
-        gone, parent = message["id"], message["parent_id"]
-        executor.execute(update(messages).where(messages.c.parent_id == gone).values(parent_id=parent))
-        if parent is not None:
-            executor.execute(update(heads).where(heads.c.message_id == gone).values(message_id=parent))
-        of_this = forks.c.parent_conversation_id == message["conversation_id"]
-        for column in (forks.c.fork_message_id, forks.c.head_message_id):
-            executor.execute(update(forks).where(of_this, column == gone).values({column: parent}))
-
-    def _find_last_moment(self, executor: Executor, conversation_id: UUID) -> None:
-        messages, conversations = self._messages.plans.table, self._conversations.plans.table
-        last = select(func.max(messages.c.created_at)).where(messages.c.conversation_id == conversation_id)
-        statement = update(conversations).where(conversations.c.id == conversation_id)
-        executor.execute(statement.values(last_message_at=last.scalar_subquery()))
-
     def _compile_lock(self) -> Plan:
         plans = self._conversations.plans
         columns = plans.columns
-        wanted = [columns[key] for key in ("head_message_id", "fork_message_id", "is_forked", "revision")]
+        wanted = [
+            columns[key] for key in ("head_message_id", "fork_message_id", "is_forked", "revision", "current_head")
+        ]
         statement = select(*wanted).where(columns["id"] == bindparam("id", type_=columns["id"].type))
         return compile_plan(statement.with_for_update(), plans.dialect)
 
     def _compile_update(self) -> Plan:
         plans = self._conversations.plans
         columns = plans.columns
-        moment = columns["last_message_at"]
+        moment, count = columns["last_message_at"], columns["message_count"]
         said_at = bindparam("said_at", type_=moment.type)
-        is_later = or_(moment.is_(None), moment < said_at)
+        # While there are no messages, the moment is that of the conversation's making.
+        is_later = or_(moment < said_at, count == literal_column("0"))
         statement = update(plans.table).where(columns["id"] == bindparam("id", type_=columns["id"].type))
         statement = statement.values(
-            message_count=columns["message_count"] + bindparam("count", type_=Integer()),
+            message_count=count + bindparam("count", type_=Integer()),
             revision=columns["revision"] + 1,
             last_message_at=case((is_later, said_at), else_=moment),
             head_message_id=bindparam("head", type_=columns["head_message_id"].type),
+            current_head=bindparam("head_name", type_=columns["current_head"].type),
             is_forked=bindparam("is_forked", type_=columns["is_forked"].type),
             updated_at=bindparam("now", type_=columns["updated_at"].type),
         )

@@ -6,22 +6,17 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
-
 from agent_system.errors import ForeignKeyError, NotFoundError, ValidationError
-from agent_system.managers.conversations.message_history import MessageHistory
 from agent_system.managers.conversations.message_log import MessageLog
-from agent_system.managers.core.base import Manager
-from agent_system.managers.core.moments import aware
+from agent_system.managers.conversations.message_reading import DEFAULT_LAST, MessageReader, check_limit
+from agent_system.managers.conversations.message_removal import MessageRemoval
 from agent_system.managers.core.steps import in_steps
-from agent_system.managers.core.store import RowStore
-from agent_system.managers.users.identities import identity_writer
-from agent_system.models import Conversation, Message
+from agent_system.managers.users.identity_writer import identity_writer
+from agent_system.models import Message
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Iterable
-    from datetime import datetime
     from uuid import UUID
 
     from agent_system.database.executor import Executor, Work
@@ -29,13 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["MessageManager"]
 
 Data = Mapping[str, Any] | Message
-DEFAULT_LAST = 50
 MOST_FAMILIAR = 10_000
 # The author of a message without one; no identity has this id, because it would be empty.
 NOBODY = ""
 
 
-class MessageManager(Manager[Message]):
+class MessageManager(MessageReader):
     """Messages: what was said, in a conversation or outside of any.
 
     A new message of a conversation follows its head and becomes the head, in one unit of work with the conversation's
@@ -47,7 +41,6 @@ class MessageManager(Manager[Message]):
         >>> history = await em.messages.last(conversation.id, 50)
     """
 
-    entity = Message
     fixed = frozenset({"uid", "conversation_id", "parent_id"})
 
     # Writing.
@@ -77,29 +70,38 @@ class MessageManager(Manager[Message]):
         """Write many messages, all or none, and return them in order; see `create`."""
         return await self._write(list(rows))
 
-    async def append(self, conversation_id: UUID, data: Data, *, expected_revision: int | None = None) -> Message:
+    async def append(
+        self, conversation_id: UUID, data: Data, *, expected_revision: int | None = None, head: str | None = None
+    ) -> Message:
         """Write the next message of a conversation.
 
         Args:
             conversation_id: The conversation.
             data: The message. With its `uid`, an append can be repeated until it succeeds.
             expected_revision: Write only if the conversation is still at this revision.
+            head: The named head to append to, which moves; None is the current branch. So several can write to
+                branches of their own at once.
 
         Raises:
-            NotFoundError: There is no such conversation.
+            NotFoundError: There is no such conversation, or no such head.
             ConflictError: It is at another revision, or the `uid` belongs to a message of another conversation.
             ValidationError: The data were refused; the error names the field.
         """
-        (message,) = await self.append_many(conversation_id, [data], expected_revision=expected_revision)
+        (message,) = await self.append_many(conversation_id, [data], expected_revision=expected_revision, head=head)
         return message
 
     async def append_many(
-        self, conversation_id: UUID, rows: Iterable[Data], *, expected_revision: int | None = None
+        self,
+        conversation_id: UUID,
+        rows: Iterable[Data],
+        *,
+        expected_revision: int | None = None,
+        head: str | None = None,
     ) -> builtins.list[Message]:
         """Write the next messages of a conversation, all or none, and return them in order; see `append`."""
         many = [_in_conversation(conversation_id, data) for data in rows]
         try:
-            return await self._write(many, expected_revision)
+            return await self._write(many, expected_revision, head)
         except ForeignKeyError as exc:
             raise _about_conversation(exc, conversation_id) from exc
 
@@ -113,7 +115,7 @@ class MessageManager(Manager[Message]):
             ConflictError: See `append`.
             ValidationError: The data were refused; the error names the field.
         """
-        _check_limit(n)
+        check_limit(n)
         values, write = await self._prepare([_in_conversation(conversation_id, data)], expected_revision)
 
         def work(executor: Executor) -> builtins.list[Message]:
@@ -131,92 +133,27 @@ class MessageManager(Manager[Message]):
 
     def removal(self, key: Mapping[str, Any]) -> Work[bool]:
         """Delete the message; in its conversation those that followed it follow the one before it."""
-        return self._log.remove(key["id"])
+        return MessageRemoval(self.store, self._conversations, self._log).remove(key["id"])
 
-    async def _write(self, rows: builtins.list[Data], expected_revision: int | None = None) -> builtins.list[Message]:
-        values, write = await self._prepare(rows, expected_revision)
+    async def _write(
+        self, rows: builtins.list[Data], expected_revision: int | None = None, head: str | None = None
+    ) -> builtins.list[Message]:
+        values, write = await self._prepare(rows, expected_revision, head)
         if values:
             await self.run_racing(write, values)
             self._remember_authors(values)
         return await in_steps(self.plans.hydrate.build, values)
 
     async def _prepare(
-        self, rows: builtins.list[Data], expected_revision: int | None
+        self, rows: builtins.list[Data], expected_revision: int | None, head: str | None = None
     ) -> tuple[builtins.list[dict[str, Any]], Work[None]]:
         values = await in_steps(self.new_values, rows)
+        if head is not None and any(each["parent_id"] is not None for each in values):
+            message = "messages.parent_id: the parent of what is appended to a named head is the message that it names"
+            raise ValidationError(message, field="parent_id", entity=self.store.name)
         inserts = await in_steps(self._log.prepare, values)
         given = [each["uid"] for each, data in zip(values, rows, strict=True) if "uid" in _keys(data)]
-        return values, self._log.append(values, inserts, given, expected_revision)
-
-    # Reading.
-
-    async def get_by_uid(self, uid: UUID) -> Message | None:
-        """Return the message with this public key, or None."""
-        return await self.find_one(uid=uid)
-
-    async def last(self, conversation_id: UUID, n: int = DEFAULT_LAST) -> builtins.list[Message]:
-        """Return the last `n` messages of a conversation's current branch, the oldest of them first.
-
-        Raises:
-            ValidationError: `n` is below 1.
-        """
-        _check_limit(n)
-        plan, parameters = self._history.line(conversation_id, n)
-        rows = await self._db.fetch(plan, parameters)
-        if rows:
-            return self.plans.hydrate.all(reversed(rows))
-        return await self._db.read(lambda executor: self._history.read(executor, conversation_id, n))
-
-    async def before(self, conversation_id: UUID, message_id: int, n: int = DEFAULT_LAST) -> builtins.list[Message]:
-        """Return the `n` messages before one of the current branch, the oldest first: the page above.
-
-        Raises:
-            ValidationError: `n` is below 1.
-        """
-        _check_limit(n)
-        return await self._db.read(
-            lambda executor: self._history.read(executor, conversation_id, n, "before", message_id)
-        )
-
-    async def after(self, conversation_id: UUID, message_id: int, n: int = DEFAULT_LAST) -> builtins.list[Message]:
-        """Return the `n` messages after one of the current branch, the oldest first: the page below.
-
-        Raises:
-            ValidationError: `n` is below 1.
-        """
-        _check_limit(n)
-        return await self._db.read(
-            lambda executor: self._history.read(executor, conversation_id, n, "after", message_id)
-        )
-
-    async def last_in_channel(self, channel_id: str, n: int = DEFAULT_LAST) -> builtins.list[Message]:
-        """Return the newest `n` messages of a channel, the oldest of them first."""
-        return await self._last_where("channel_id", channel_id, n)
-
-    async def last_in_guild(self, guild_id: str, n: int = DEFAULT_LAST) -> builtins.list[Message]:
-        """Return the newest `n` messages of a guild, the oldest of them first."""
-        return await self._last_where("guild_id", guild_id, n)
-
-    async def count_in_channel(self, channel_id: str, since: datetime) -> int:
-        """Count the messages of a channel from a moment on."""
-        return await self._count_since("channel_id", channel_id, since)
-
-    async def count_in_guild(self, guild_id: str, since: datetime) -> int:
-        """Count the messages of a guild from a moment on."""
-        return await self._count_since("guild_id", guild_id, since)
-
-    async def _last_where(self, key: str, value: str, n: int) -> builtins.list[Message]:
-        _check_limit(n)
-        columns = self.plans.columns
-        statement = self.query().where(columns[key] == value)
-        newest = statement.order_by(columns["created_at"].desc(), columns["id"].desc()).limit(n)
-        return (await self.select(newest))[::-1]
-
-    async def _count_since(self, key: str, value: str, since: datetime) -> int:
-        columns = self.plans.columns
-        is_new = columns["created_at"] >= aware(since, "since")
-        statement = select(func.count()).where(columns[key] == value, is_new)
-        return int(await self._db.read(lambda executor: executor.execute(statement).scalar_one()))
+        return values, self._log.append(values, inserts, given, expected_revision, head)
 
     def _familiar_author(self, data: Data) -> str | None:
         """The author of a message that stands alone, when their identity was seen; None when more has to be written."""
@@ -238,17 +175,9 @@ class MessageManager(Manager[Message]):
         return set()
 
     @cached_property
-    def _conversations(self) -> RowStore[Conversation]:
-        return RowStore(Conversation, self._db.dialect, self._clock)
-
-    @cached_property
     def _log(self) -> MessageLog:
         identities = identity_writer(self._db.dialect, self._clock)
         return MessageLog(self.store, self._conversations, identities, self._clock)
-
-    @cached_property
-    def _history(self) -> MessageHistory:
-        return MessageHistory(self.plans, self._conversations.plans.table, self._db.dialect)
 
 
 def _keys(data: Data) -> Iterable[str]:
@@ -264,9 +193,3 @@ def _in_conversation(conversation_id: UUID, data: Data) -> Data:
 
 def _about_conversation(exc: ForeignKeyError, conversation_id: UUID) -> Exception:
     return NotFoundError("Conversation", conversation_id) if exc.field == "conversation_id" else exc
-
-
-def _check_limit(n: int) -> None:
-    if n < 1:
-        message = f"n must be at least 1, not {n}"
-        raise ValidationError(message, field="n", entity="Message")

@@ -13,6 +13,7 @@ from agent_system.clock import utc_now
 from agent_system.errors import DuplicateKeyError, IntegrityError, NotFoundError, ValidationError
 from agent_system.managers.core.audit import in_audit_context
 from agent_system.managers.core.failures import explained
+from agent_system.managers.core.insertion import write_all
 from agent_system.managers.core.loading import load_relations
 from agent_system.managers.core.pagination import PageRequest, equals, parse_order
 from agent_system.managers.core.steps import in_steps
@@ -120,8 +121,7 @@ class Manager(Generic[Row]):
         event = trail.parameters("created", None, data={"ids": self._keys(many)}) if trail is not None else None
 
         def work(executor: Executor) -> None:
-            for insert in inserts:
-                insert(executor)
+            write_all(executor, inserts)
             if trail is not None and event is not None:
                 trail.write(executor, event)
 

@@ -155,8 +155,11 @@ class RowValidator(Generic[Row]):
         try:
             checked: dict[str, Any] = adapter.validator.validate_python(data)
         except pydantic.ValidationError as exc:
-            raise self._explain(exc) from None
-        return checked
+            refusal = self._explain(exc)
+        else:
+            return checked
+        # Outside of the handler: pydantic's error quotes the values, and as a context of ours a logger would find it.
+        raise refusal
 
     def _explain(self, exc: pydantic.ValidationError) -> ValidationError:
         problems = []

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Select
 
+    from agent_system.models import TokenUsage
+
 __all__ = [
     "DayTokens",
     "HostTokens",
@@ -75,6 +77,19 @@ class TokenSummary:
         # PostgreSQL adds 64-bit integers up as numerics.
         *whole, milliseconds = row
         return cls(**dict(zip(SUMS, map(int, whole), strict=True)), response_time_ms=float(milliseconds))
+
+    @classmethod
+    def of_calls(cls, rows: Sequence[TokenUsage]) -> TokenSummary:
+        """Add up calls that are at hand."""
+        return cls(
+            requests=len(rows),
+            failed=sum(not row.success for row in rows),
+            missing=sum(row.usage_state == UsageState.MISSING for row in rows),
+            unpriced=sum(row.cost_nano_usd is None for row in rows),
+            **{name: sum(getattr(row, name) or 0 for row in rows) for name in SUMS[4:10]},
+            timed=sum(row.response_time_ms is not None for row in rows),
+            response_time_ms=sum(row.response_time_ms or 0.0 for row in rows),
+        )
 
     @property
     def total_tokens(self) -> int:

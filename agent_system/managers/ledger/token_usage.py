@@ -1,52 +1,52 @@
-"""Token usage: the ledger of tokens and cost, and what its entries add up to."""
+"""Token usage: the ledger of tokens and cost."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Unpack
+import asyncio
+from functools import cached_property, partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
-from agent_system.errors import ValidationError
-from agent_system.managers.core.base import Manager
-from agent_system.managers.core.moments import aware
+from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.core.steps import in_steps
-from agent_system.managers.ledger.filters import usage_conditions
+from agent_system.managers.core.text_files import write_text_file
+from agent_system.managers.ledger.export import format_of, format_rows, header, page_statement
 from agent_system.managers.ledger.names import LedgerNames
-from agent_system.managers.ledger.reports import (
-    DayTokens,
-    HostTokens,
-    ModelTokens,
-    ProjectTokens,
-    RoleTokens,
-    TokenSummary,
-    UserTokens,
-    day_statement,
-    grouped_statement,
-    host_statement,
-    model_statement,
-    project_statement,
-    summary_statement,
-)
+from agent_system.managers.ledger.pricing import nano_usd
+from agent_system.managers.ledger.repricing import Corrector, RepriceReport
+from agent_system.managers.ledger.tracking import Recorder, collect, track
 from agent_system.managers.ledger.usage_log import UsageLog
-from agent_system.models import TokenUsage
+from agent_system.managers.ledger.usage_reports import UsageReports
+from agent_system.types import LedgerEntryKind
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Mapping, Sequence
+    import os
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
+    from decimal import Decimal
 
-    from sqlalchemy import ColumnElement, Select
-
+    from agent_system.database.executor import Executor
     from agent_system.managers.core.pagination import Where
     from agent_system.managers.ledger.fields import UsageFields
     from agent_system.managers.ledger.filters import UsageFilters
+    from agent_system.managers.ledger.tracking import TrackedCall, UsageBatch
+    from agent_system.managers.ledger.usage import Usage
+    from agent_system.managers.ledger.usage_log import LedgerEntry
+    from agent_system.models import TokenUsage
+    from agent_system.types import ExportFormat
 
 __all__ = ["TokenUsageManager"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-class TokenUsageManager(Manager[TokenUsage]):
-    """Token usage: the ledger of tokens and cost."""
 
-    entity = TokenUsage
+class TokenUsageManager(UsageReports):
+    """Token usage: the ledger of tokens and cost.
+
+    `log_usage` and what builds on it prices a call and makes what it names; `create` writes a row as it is given.
+    """
 
     # Recording.
 
@@ -73,8 +73,171 @@ class TokenUsageManager(Manager[TokenUsage]):
     async def log_many(self, calls: Iterable[UsageFields]) -> builtins.list[TokenUsage]:
         """Record many calls, all or none, and return their rows in order; see `log_usage`."""
         entries = await in_steps(self._log.prepare, calls)
-        if not entries:
-            return []
+        return await self._write(entries) if entries else []
+
+    def batch(self, **fields: Unpack[UsageFields]) -> AbstractAsyncContextManager[UsageBatch]:
+        """Collect calls in a block and record them together when it ends, also by an exception or a cancellation.
+
+        Args:
+            fields: What the calls have in common.
+
+        Raises:
+            ValidationError: A field was refused.
+
+        Example:
+            >>> async with em.token_usage.batch(project="site", host="openai", model="gpt-4o") as batch:
+            ...     batch.add(input_tokens=1200, output_tokens=80)
+        """
+        return collect(self._recorder, fields)
+
+    def track(self, **fields: Unpack[UsageFields]) -> AbstractAsyncContextManager[TrackedCall]:
+        """Record the call that a block makes, with the time that it takes, also when it raises or is cancelled.
+
+        A call that raised is recorded with `success` False and the name of the error's class. Inside a transaction it
+        is recorded in the transaction, and goes with it.
+
+        Args:
+            fields: What is known of the call beforehand; it is checked before the block is entered.
+
+        Raises:
+            ValidationError: A field was refused.
+
+        Example:
+            >>> async with em.token_usage.track(project="site", host="anthropic", model="claude") as call:
+            ...     response = await client.messages.create(...)
+            ...     call.set_usage(Usage.from_anthropic(response.usage))
+        """
+        return track(self._recorder, fields)
+
+    def tracked(
+        self, read_usage: Callable[[Any], Usage | None] | None = None, /, **fields: Unpack[UsageFields]
+    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+        """Decorate a coroutine function so that every call of it is recorded as `track` does it.
+
+        Args:
+            read_usage: Makes the usage of what the function returns; None: nobody tells, the usage is missing.
+            fields: What the calls have in common.
+
+        Example:
+            >>> @em.token_usage.tracked(lambda r: Usage.from_openai(r.usage), host="openai", model="gpt-4o")
+            ... async def ask(question: str) -> Any: ...
+        """
+
+        def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            @wraps(function)
+            async def run(*args: P.args, **kwargs: P.kwargs) -> R:
+                async with self.track(**fields) as call:
+                    result = await function(*args, **kwargs)
+                    if read_usage is not None:
+                        call.set_usage(read_usage(result))
+                return result
+
+            return run
+
+        return decorate
+
+    # Correcting.
+
+    async def reprice(self, where: Where = None, **filters: Unpack[UsageFilters]) -> RepriceReport:
+        """Correct what calls cost by the prices that are known now, and tell what was done.
+
+        Nothing is overwritten: an entry of the kind `correction` beside the call has the difference. To do it again
+        changes nothing. Costs that were reported are left alone. Each page of calls is a unit of work of its own, so
+        that others can write in between; broken off, it is gone on with by calling it again.
+
+        Args:
+            where: Which calls, as in `summary`.
+            filters: The same in the words of the ledger, most of all `since` and `until`; see `UsageFilters`.
+
+        Raises:
+            ValidationError: There is no such column or filter, or a value is of another type.
+        """
+        wanted = self._wanted(where, filters)
+        total, last = RepriceReport(), None
+        while True:
+            report, last = await self.run(partial(self._corrector.reprice, wanted=wanted, last=last))
+            total += report
+            if last is None:
+                return total
+
+    async def correct(self, usage_id: int, cost_usd: Decimal | float | str, *, reason: str | None = None) -> bool:
+        """Make a call's cost what an invoice says, by a correcting entry; False when it is that already.
+
+        From then on `reprice` leaves the call alone.
+
+        Args:
+            usage_id: The call.
+            cost_usd: What it cost in all, in dollars.
+            reason: Kept with the correction.
+
+        Raises:
+            NotFoundError: There is no such entry.
+            ValidationError: It is a correction itself, or the amount is none.
+        """
+        key, cost = self.store.keys.existing(usage_id), nano_usd(cost_usd, "cost_usd")
+
+        def work(executor: Executor) -> bool:
+            row = self.store.get(executor, key, lock=True)
+            if row is None:
+                raise NotFoundError(self.store.name, usage_id)
+            if row["kind"] != LedgerEntryKind.USAGE:
+                message = f"token_usage {usage_id} is a correction: correct the call {row['corrects_id']} instead"
+                raise ValidationError(message, field="usage_id", entity=self.store.name)
+            return self._corrector.correct(executor, row, cost, reason)
+
+        return await self.run(work)
+
+    # Exporting.
+
+    async def export(
+        self, file_format: ExportFormat | str = "csv", where: Where = None, **filters: Unpack[UsageFilters]
+    ) -> AsyncIterator[str]:
+        """Yield entries as text, the newest first, a page at a time: constant memory, and nothing is held in between.
+
+        The first ten columns are those of seed 000's export; see `export.COLUMNS`.
+
+        Args:
+            file_format: csv or jsonl.
+            where: Which entries, as in `summary`.
+            filters: The same in the words of the ledger; see `UsageFilters`.
+
+        Raises:
+            ValidationError: There is no such format, column or filter.
+        """
+        chosen, wanted = format_of(file_format), self._wanted(where, filters)
+        if head := header(chosen):
+            yield head
+        last = None
+        while rows := await self._read(page_statement(wanted, last)):
+            last = rows[-1]
+            yield await asyncio.to_thread(format_rows, chosen, rows)
+
+    async def export_to(
+        self,
+        path: str | os.PathLike[str],
+        file_format: ExportFormat | str | None = None,
+        where: Where = None,
+        **filters: Unpack[UsageFilters],
+    ) -> None:
+        """Write entries into a file, the newest first; a file that is there is replaced when all of them are written.
+
+        Args:
+            path: The file, in a folder that is there.
+            file_format: csv or jsonl; None: as the file's name ends.
+            where: Which entries, as in `summary`.
+            filters: The same in the words of the ledger; see `UsageFilters`.
+
+        Raises:
+            ValidationError: There is no such format, column or filter, or the path is a file of the database.
+            OSError: The file cannot be written; nothing is left of it.
+        """
+        chosen = format_of(file_format, Path(path))
+        self._wanted(where, filters)
+        await write_text_file(self._db, path, self.export(chosen, where, **filters))
+
+    # What they are made of.
+
+    async def _write(self, entries: builtins.list[LedgerEntry]) -> builtins.list[TokenUsage]:
         references = [entry.references for entry in entries]
         rows = await self.run_racing(lambda executor: self._log.write_all(executor, entries), references)
         return await in_steps(self.plans.hydrate.build, rows)
@@ -83,98 +246,10 @@ class TokenUsageManager(Manager[TokenUsage]):
     def _log(self) -> UsageLog:
         return UsageLog(self.store, LedgerNames(self._db.dialect, self._clock), self._db.dialect)
 
-    # Reporting; what is missing or unpriced is counted, and corrections change the cost alone.
+    @cached_property
+    def _corrector(self) -> Corrector:
+        return Corrector(self.store, self._clock)
 
-    async def summary(self, where: Where = None, **filters: Unpack[UsageFilters]) -> TokenSummary:
-        """Add up entries.
-
-        Args:
-            where: Which entries count, as in `list`: a mapping of column to value, or expressions over `TokenUsage`.
-            filters: The same in the words of the ledger; see `UsageFilters`.
-
-        Raises:
-            ValidationError: There is no such column or filter, or a value is of another type.
-        """
-        (row,) = await self._read(summary_statement(self._wanted(where, filters)))
-        return TokenSummary.of_row(row)
-
-    async def by_project(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[ProjectTokens]:
-        """Add up the entries of each project, the dearest first; see `summary`."""
-        rows = await self._read(project_statement(self._wanted(where, filters)))
-        return [ProjectTokens(project_id=row[0], project=row[1], summary=TokenSummary.of_row(row[2:])) for row in rows]
-
-    async def by_model(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[ModelTokens]:
-        """Add up the entries of each model, by host and name; see `summary`."""
-        rows = await self._read(model_statement(self._wanted(where, filters)))
-        return [ModelTokens(host=row[0], model=row[1], summary=TokenSummary.of_row(row[2:])) for row in rows]
-
-    async def by_host(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[HostTokens]:
-        """Add up the entries of each host, by name; see `summary`."""
-        rows = await self._read(host_statement(self._wanted(where, filters)))
-        return [HostTokens(host=row[0], summary=TokenSummary.of_row(row[1:])) for row in rows]
-
-    async def by_user(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[UserTokens]:
-        """Add up the entries of each user, the dearest first; see `summary`."""
-        rows = await self._read(self._dearest("user_id", self._wanted(where, filters)))
-        return [UserTokens(user_id=row[0], summary=TokenSummary.of_row(row[1:])) for row in rows]
-
-    async def by_role(self, where: Where = None, **filters: Unpack[UsageFilters]) -> builtins.list[RoleTokens]:
-        """Add up the entries of each role, the dearest first; see `summary`."""
-        rows = await self._read(self._dearest("role", self._wanted(where, filters)))
-        return [RoleTokens(role=row[0], summary=TokenSummary.of_row(row[1:])) for row in rows]
-
-    async def by_day(
-        self, where: Where = None, *, days: int | None = None, **filters: Unpack[UsageFilters]
-    ) -> builtins.list[DayTokens]:
-        """Add up the entries of each day in UTC, in order; days without an entry are left out. See `summary`.
-
-        Args:
-            days: Only the last so many days, today included, from 1.
-        """
-        if days is not None:
-            today = self._clock().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-            first = today - timedelta(days=_at_least_one(days, "days") - 1)
-            since = filters.get("since")
-            filters["since"] = first if since is None else max(aware(since, "since"), first)
-        rows = await self._read(day_statement(self._wanted(where, filters)))
-        return [DayTokens(day=date.fromisoformat(row[0]), summary=TokenSummary.of_row(row[1:])) for row in rows]
-
-    async def top_spenders(
-        self, n: int = 10, where: Where = None, **filters: Unpack[UsageFilters]
-    ) -> builtins.list[UserTokens]:
-        """Return the users whose entries cost most, the dearest first; see `summary`.
-
-        Args:
-            n: At most so many, from 1.
-        """
-        known = self.plans.columns["user_id"].is_not(None)
-        statement = self._dearest("user_id", [known, *self._wanted(where, filters)])
-        rows = await self._read(statement.limit(_at_least_one(n, "n")))
-        return [UserTokens(user_id=row[0], summary=TokenSummary.of_row(row[1:])) for row in rows]
-
-    async def most_used_model(self, where: Where = None, **filters: Unpack[UsageFilters]) -> ModelTokens | None:
-        """Return the model that was called most often, or None when none was; see `summary`."""
-        statement = model_statement(self._wanted(where, filters)).order_by(None)
-        requests = statement.selected_columns["requests"].desc()
-        rows = await self._read(statement.order_by(requests, *statement.selected_columns[:2]).limit(1))
-        return (
-            ModelTokens(host=rows[0][0], model=rows[0][1], summary=TokenSummary.of_row(rows[0][2:])) if rows else None
-        )
-
-    def _wanted(self, where: Where, filters: Mapping[str, Any]) -> builtins.list[ColumnElement[bool]]:
-        return usage_conditions(self.plans, where, filters)
-
-    def _dearest(self, key: str, wanted: Sequence[ColumnElement[bool]]) -> Select[Any]:
-        statement = grouped_statement(self.plans.columns[key], wanted)
-        figures = statement.selected_columns
-        return statement.order_by(figures["cost_nano_usd"].desc(), figures["requests"].desc(), figures["key"])
-
-    async def _read(self, statement: Select[Any]) -> Sequence[Any]:
-        return await self._db.read(lambda executor: executor.execute(statement).all())
-
-
-def _at_least_one(number: Any, field: str) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        message = f"{field} must be a whole number from 1, not {number!r}"
-        raise ValidationError(message, field=field, entity="TokenUsage")
-    return number
+    @cached_property
+    def _recorder(self) -> Recorder:
+        return Recorder(db=self._db, clock=self._clock, prepare=self._log.prepare, write=self._write)

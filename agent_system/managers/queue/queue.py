@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from agent_system.managers.core.base import Manager
-from agent_system.managers.users.identities import identity_writer
+from agent_system.managers.users.identity_writer import identity_writer
 from agent_system.models import Job
 from agent_system.types import JobStatus
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent_system.database.executor import Executor
-    from agent_system.managers.users.identities import IdentityWriter
+    from agent_system.managers.users.identity_writer import IdentityWriter
 
 __all__ = ["QueueManager"]
 

@@ -6,31 +6,79 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from agent_system.errors import ValidationError
-from agent_system.managers.core.base import Manager
-from agent_system.managers.users.identities import IdentityWriter, identity_writer
-from agent_system.models import User
+from agent_system.managers.core.json_edits import merged
+from agent_system.managers.users.accounts import AccountManager
+from agent_system.managers.users.identity_writer import IdentityWriter, identity_writer
+from agent_system.managers.users.secret_box import SecretBox
 from agent_system.models.naming import name_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
 
     from agent_system.database.executor import Executor
+    from agent_system.models import User
 
 __all__ = ["UserManager"]
 
 
-class UserManager(Manager[User]):
+class UserManager(AccountManager):
     """Users: accounts whose names and addresses are unique without regard to case.
 
-    A new user gets an identity in the same transaction; its id is the user's own, as text.
+    A new user gets an identity in the same transaction; its id is the user's own, as text. Who may log in and as what
+    is changed by verbs of its own: `create`, `update` and `upsert` refuse the role, the password's hash and the rest of
+    it, so that a request's body can be passed on to them.
+
+    Example:
+        >>> await em.users.register("ada", "ada@example.org", password)
+        >>> user = await em.users.login("Ada@Example.org", password)
     """
 
-    entity = User
-    hot = True
+    # Preferences.
 
-    @cached_property
-    def _identities(self) -> IdentityWriter:
-        return identity_writer(self._db.dialect, self._clock)
+    async def update_preferences(self, id: UUID, patch: Mapping[str, Any]) -> User:  # noqa: A002
+        """Merge a patch into the preferences: objects merge, None removes a key, everything else replaces.
+
+        Raises:
+            NotFoundError: There is no such user.
+            ValidationError: The patch cannot be stored as JSON.
+        """
+        return await self.revise(id, lambda user: {"preferences": merged(user, "preferences", patch)})
+
+    async def secrets(self, id: UUID) -> dict[str, Any]:  # noqa: A002
+        """Return the secrets among a user's preferences in the clear, in the places that they have there.
+
+        Raises:
+            NotFoundError: There is no such user.
+            ConfigurationError: A secret was sealed with a key that is not in AGENT_SYSTEM_SECRET_KEYS.
+        """
+        user = await self.require(id)
+        return self._secret_box.reveal(user.id, user.preferences)
+
+    async def reseal_secrets(self) -> int:
+        """Encrypt the secrets of all users with the newest key, those in the clear too; returns how many users changed.
+
+        Raises:
+            ConfigurationError: A secret was sealed with a key that is not in AGENT_SYSTEM_SECRET_KEYS.
+        """
+        changed = 0
+        async for user in self.iter():
+            if self._secret_box.reseal(user.id, user.preferences) != user.preferences:
+                await self.revise(user.id, self._resealed)
+                changed += 1
+        return changed
+
+    # Finding.
+
+    async def get_by_username(self, username: str) -> User | None:
+        """Return the user of this name, whatever the case, or None."""
+        return await self.find_one(username_key=name_key(username))
+
+    async def get_by_email(self, email: str) -> User | None:
+        """Return the user with this e-mail address, whatever the case, or None."""
+        return await self.find_one(email_key=name_key(email))
+
+    # Hooks.
 
     def normalise(self, values: dict[str, Any]) -> None:
         """Take the blanks around names and addresses away; refuse what is nothing but blanks.
@@ -46,6 +94,10 @@ class UserManager(Manager[User]):
             if not values[key]:
                 message = f"users.{key} is blank"
                 raise ValidationError(message, field=key, entity=self.store.name)
+
+    def fill_in(self, values: dict[str, Any]) -> None:
+        """Seal the secrets among the preferences."""
+        values["preferences"] = self._secret_box.seal(values["id"], values["preferences"])
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """Write the user and their own identity."""
@@ -63,7 +115,9 @@ class UserManager(Manager[User]):
         return write
 
     def check_change(self, executor: Executor, before: dict[str, Any], changes: dict[str, Any]) -> None:
-        """Let the user's own identity follow a new name or address."""
+        """Let the user's own identity follow a new name or address, and seal new secrets."""
+        if "preferences" in changes:
+            changes["preferences"] = self._secret_box.seal(before["id"], changes["preferences"])
         if "username" in changes or "email" in changes:
             after = before | changes
             self._identities.follow(
@@ -73,10 +127,14 @@ class UserManager(Manager[User]):
                 {"display_name": after["username"], "email": after["email"]},
             )
 
-    async def get_by_username(self, username: str) -> User | None:
-        """Return the user of this name, whatever the case, or None."""
-        return await self.find_one(username_key=name_key(username))
+    def _resealed(self, user: Mapping[str, Any]) -> dict[str, Any]:
+        preferences = self._secret_box.reseal(user["id"], user["preferences"])
+        return {} if preferences == user["preferences"] else {"preferences": preferences}
 
-    async def get_by_email(self, email: str) -> User | None:
-        """Return the user with this e-mail address, whatever the case, or None."""
-        return await self.find_one(email_key=name_key(email))
+    @cached_property
+    def _identities(self) -> IdentityWriter:
+        return identity_writer(self._db.dialect, self._clock)
+
+    @cached_property
+    def _secret_box(self) -> SecretBox:
+        return SecretBox(self._db.settings.secret_keys)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import class_mapper
 
 from agent_system import models
 from agent_system.managers.core.base import Manager
-from agent_system.models.columns import Enumerated, Json, Real, Text, UtcDateTime, Uuid
+from agent_system.models.columns import Enumerated, Json, Real, Text, UtcDateTime, Uuid, Vector
 from agent_system.types import UsageState
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ ENTITIES: list[type[Any]] = [_BY_TABLE[table] for table in models.metadata.sorte
 FEW: dict[str, dict[str, Any]] = {
     "agent_permissions": {"agent_type": "few"},
     "tasks": {"tree_id": UUID(int=5)},
+    "embeddings": {"memory_id": 1},
 }
 MANY: dict[str, dict[str, Any]] = {
     "agent_permissions": {"agent_type": None},
+    "chat_state": {"chat_id": 3},
+    "embeddings": {"message_id": None, "context_document_id": None},
     "token_usage": {
         "input_tokens": 10,
         "output_tokens": 10,
@@ -42,11 +45,17 @@ MANY: dict[str, dict[str, Any]] = {
         "usage_state": UsageState.REPORTED,
     },
 }
+# Tables whose rows are about two different rows of one table: the reference to the second one.
+PAIRS: dict[type[Any], tuple[str, str]] = {
+    models.TaskDependency: ("depends_on_id", "tasks"),
+    models.PromiseDependency: ("depends_on_id", "promises"),
+    models.MemoryLink: ("target_id", "memories"),
+}
 
 
 _stores: dict[tuple[type[Any], str], Any] = {}
 
-VALUES: dict[type[Any], Any] = {UtcDateTime: MOMENT, Uuid: UUID(int=5), Real: 0.1, Boolean: True}
+VALUES: dict[type[Any], Any] = {UtcDateTime: MOMENT, Uuid: UUID(int=5), Real: 0.1, Boolean: True, Vector: b"\0\xff"}
 
 
 class Managers:
@@ -73,8 +82,7 @@ class Managers:
         """Create a row of every table with little in it, and one with as much as there can be; return all."""
         few: dict[str, Any] = {}
         for entity in ENTITIES:
-            # Its row needs two tasks.
-            if entity is not models.TaskDependency:
+            if entity not in PAIRS:
                 few[entity.__tablename__] = await self[entity].create(self.few(entity, few))
         many: dict[str, Any] = {}
         for entity in ENTITIES:
@@ -90,8 +98,9 @@ class Managers:
     def many(self, entity: type[Any], few: dict[str, Any], many: dict[str, Any]) -> dict[str, Any]:
         """As many values as a new row may have, with references to these rows."""
         values = self._values(entity, list(self[entity].plans.columns), many, few, "many")
-        if entity is models.TaskDependency:
-            values["depends_on_id"] = few["tasks"].id
+        if entity in PAIRS:
+            key, table = PAIRS[entity]
+            values[key] = few[table].id
         return values | MANY.get(entity.__tablename__, {})
 
     def _values(

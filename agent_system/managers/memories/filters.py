@@ -1,0 +1,168 @@
+"""Which memories a verb is about: the filters that all reading verbs take."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from sqlalchemy import and_, literal_column, or_, select, true
+
+from agent_system.errors import ValidationError
+from agent_system.managers.core.moments import aware
+from agent_system.managers.core.pagination import equals
+from agent_system.models import metadata
+from agent_system.types import MemoryKind, MemoryStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from uuid import UUID
+
+    from sqlalchemy import ColumnElement
+
+    from agent_system.database.executor import Executor
+    from agent_system.database.plans import TablePlans
+    from agent_system.managers.users.persons import PersonLookup
+    from agent_system.models import Memory
+
+__all__ = ["MemoryFilter", "MemoryFilters"]
+
+SCOPES = ("guild_id", "channel_id", "agent_id", "project_id", "conversation_id", "session_uuid")
+PLAIN = (*SCOPES, "kind", "category", "pinned")
+
+
+class MemoryFilters(TypedDict, total=False):
+    """What can be asked of memories; what is not given does not matter, None is asked for by itself."""
+
+    user_id: str | UUID | None
+    """Whose, under any identity that is linked with this one; None: nobody's own."""
+    guild_id: str | None
+    channel_id: str | None
+    agent_id: UUID | None
+    project_id: UUID | None
+    conversation_id: UUID | None
+    session_uuid: str | None
+    kind: MemoryKind | str
+    category: str
+    pinned: bool
+    status: MemoryStatus | str | None
+    """By default active; None: whatever the status."""
+    tags: Iterable[str]
+    """With these tags."""
+    match_tags: str
+    """`all` of the tags (the default), or `any`."""
+    min_importance: int
+    """At least so important, 1 to 10."""
+    since: datetime
+    """From this moment on (`timestamp`)."""
+    until: datetime
+    """Before this moment."""
+    include_expired: bool
+    """Also what has expired and is not swept away yet."""
+
+
+KNOWN = frozenset(MemoryFilters.__annotations__)
+
+
+class MemoryFilter:
+    """The conditions of one call.
+
+    Raises:
+        ValidationError: A filter is unknown, or has a value that no memory can have.
+    """
+
+    def __init__(
+        self, plans: TablePlans[Memory], persons: PersonLookup, filters: Mapping[str, Any], now: datetime
+    ) -> None:
+        unknown = sorted(filters.keys() - KNOWN)
+        if unknown:
+            message = f"memories.{unknown[0]}: unknown filter; there are: {', '.join(sorted(KNOWN))}"
+            raise ValidationError(message, field=unknown[0], entity="Memory")
+        self._plans = plans
+        self._persons = persons
+        self._filters = filters
+        self._conditions = [
+            *(equals(plans, key, filters[key]) for key in PLAIN if key in filters),
+            *self._status(),
+            *self._tags(),
+            *self._importance(),
+            *self._moments(),
+        ]
+        if not filters.get("include_expired", False):
+            expiry = plans.columns["expires_at"]
+            self._conditions.append(or_(expiry.is_(None), expiry > now))
+
+    @property
+    def names_a_scope(self) -> bool:
+        """Whether only somebody's memories are asked for, so that an index leads to them."""
+        return any(self._filters.get(key) is not None for key in ("user_id", *SCOPES))
+
+    def conditions(self, executor: Executor) -> ColumnElement[bool]:
+        """All conditions; the person is looked up in the unit of work that reads."""
+        if "user_id" not in self._filters:
+            return and_(true(), *self._conditions)
+        return and_(self._person(executor), *self._conditions)
+
+    def _person(self, executor: Executor) -> ColumnElement[bool]:
+        column: Any = self._plans.columns["user_id"]
+        user_id = self._filters["user_id"]
+        if user_id is None:
+            condition: ColumnElement[bool] = column.is_(None)
+            return condition
+        ids = self._persons.ids(executor, user_id)
+        one_or_many: ColumnElement[bool] = column == ids[0] if len(ids) == 1 else column.in_(ids)
+        return one_or_many
+
+    def _status(self) -> list[ColumnElement[bool]]:
+        status = self._filters.get("status", MemoryStatus.ACTIVE)
+        return [] if status is None else [equals(self._plans, "status", status)]
+
+    def _tags(self) -> list[ColumnElement[bool]]:
+        tags = list(dict.fromkeys(self._filters.get("tags", ())))
+        match = self._filters.get("match_tags", "all")
+        if match not in {"all", "any"}:
+            message = f"memories.match_tags is 'all' or 'any', not {match!r}"
+            raise ValidationError(message, field="match_tags", entity="Memory")
+        for tag in tags:
+            if not isinstance(tag, str):
+                message = f"memories.tags: {tag!r} is no text"
+                raise ValidationError(message, field="tags", entity="Memory")
+        if not tags:
+            return []
+        return [self._tagged([tag]) for tag in tags] if match == "all" else [self._tagged(tags)]
+
+    def _tagged(self, tags: list[str]) -> ColumnElement[bool]:
+        """That a memory has one of these tags: asked of each memory of a scope, or of the index over all tags."""
+        # Under a name of its own, for the statement around it may count tags.
+        table = metadata.tables["memory_tags"].alias("wanted_tags")
+        named = table.c.tag == tags[0] if len(tags) == 1 else table.c.tag.in_(tags)
+        id_ = self._plans.columns["id"]
+        if self.names_a_scope:
+            return select(literal_column("1")).where(table.c.memory_id == id_, named).exists()
+        condition: ColumnElement[bool] = id_.in_(select(table.c.memory_id).where(named))
+        return condition
+
+    def _importance(self) -> list[ColumnElement[bool]]:
+        least = self._filters.get("min_importance")
+        if least is None:
+            return []
+        if not isinstance(least, int) or isinstance(least, bool):
+            message = f"memories.min_importance: {least!r} is no whole number"
+            raise ValidationError(message, field="min_importance", entity="Memory")
+        return [self._plans.columns["importance"] >= least]
+
+    def _moments(self) -> list[ColumnElement[bool]]:
+        moment = self._plans.columns["timestamp"]
+        since, until = (self._moment(key) for key in ("since", "until"))
+        return [
+            *([] if since is None else [moment >= since]),
+            *([] if until is None else [moment < until]),
+        ]
+
+    def _moment(self, key: str) -> datetime | None:
+        moment = self._filters.get(key)
+        if moment is None:
+            return None
+        if not isinstance(moment, datetime):
+            message = f"memories.{key}: {moment!r} is no datetime"
+            raise ValidationError(message, field=key, entity="Memory")
+        return aware(moment, key)
