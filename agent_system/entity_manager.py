@@ -15,9 +15,12 @@ from agent_system.managers.conversations.feedback import FeedbackManager
 from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
+from agent_system.managers.ledger.alerts import AlertManager
 from agent_system.managers.ledger.budgets import BudgetManager
+from agent_system.managers.ledger.credits import CreditManager
 from agent_system.managers.ledger.hosts import HostManager
 from agent_system.managers.ledger.model_prices import ModelPriceManager
+from agent_system.managers.ledger.model_usage import ModelUsageManager
 from agent_system.managers.ledger.models import ModelManager
 from agent_system.managers.ledger.token_usage import TokenUsageManager
 from agent_system.managers.memories.memories import MemoryManager
@@ -87,6 +90,9 @@ class EntityManager:
         self.model_prices = ModelPriceManager(db, clock=clock)
         self.token_usage = TokenUsageManager(db, clock=clock)
         self.budgets = BudgetManager(db, clock=clock)
+        self.credits = CreditManager(db, clock=clock)
+        self.alerts = AlertManager(db, clock=clock)
+        self.model_usage = ModelUsageManager(db, clock=clock)
         self.tool_usage = ToolUsageManager(db, clock=clock)
         # Seed 001's entity types, for the verbs that take the type as an argument.
         self._by_type: dict[str, Manager[Any]] = {

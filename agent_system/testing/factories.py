@@ -70,6 +70,9 @@ class Factories:
             },
             "token_usage": lambda _: {"model_id": self._owners["models"]},
             "tool_usage": lambda name: {"tool_name": name},
+            "credits": lambda name: {"provider": name},
+            "alerts": lambda name: {"alert_type": name},
+            "model_usage": lambda name: {"model_name": name},
             "budgets": lambda name: {"scope_kind": "user", "scope_key": name, "limit_nano_usd": 1_000_000_000},
         }
         self._needs = {

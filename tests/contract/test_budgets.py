@@ -15,26 +15,13 @@ from agent_system.errors import BudgetExceededError, CheckError, ConflictError, 
 from agent_system.managers.ledger.reservations import BudgetStatus, Reservation
 from agent_system.models import Budget, BudgetReservation, metadata
 from agent_system.types import BudgetPeriod, BudgetScope
+from tests.clock import NOW, Clock
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
     from agent_system import DatabaseManager
 
-NOW = datetime(2026, 3, 31, 23, 59, 50, tzinfo=UTC)
 ROWS = metadata.tables["budget_reservations"]
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def move(self, **by: float) -> None:
-        self.now += timedelta(**by)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ ATTRIBUTES = (
     "budgets",
     "message_feedback",
     "memories",
+    "budgets", "credits", "alerts", "model_usage",
 )  # fmt: skip
 UNIQUE = {
     "agents", "tools", "users", "identities", "projects", "hosts", "models", "relations", "budgets",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_system.errors import ValidationError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["aware"]
+    from sqlalchemy import ColumnElement
+
+__all__ = ["aware", "within"]
 
 
 def aware(moment: datetime, field: str) -> datetime:
@@ -26,3 +28,22 @@ def aware(moment: datetime, field: str) -> datetime:
         message = f"{field}: the datetime has no time zone; use an aware one, such as datetime.now(UTC)"
         raise ValidationError(message, field=field)
     return moment
+
+
+def within(column: Any, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
+    """The conditions that a moment lies in [since, until); an end that is None is open.
+
+    Args:
+        column: The column of the moment.
+        since: The first moment that counts.
+        until: The first moment that does not count any more.
+
+    Raises:
+        ValidationError: One of them has no time zone.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if since is not None:
+        conditions.append(column >= aware(since, "since"))
+    if until is not None:
+        conditions.append(column < aware(until, "until"))
+    return conditions
