@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent_system.cli import backups, importing, schema, show, state, stats
+from agent_system.cli import backups, importing, schema, seed, show, state, stats
 from agent_system.cli.context import Options
 from agent_system.cli.exit_codes import exit_code
 from agent_system.cli.output import fail_line
@@ -28,6 +28,7 @@ app.add_typer(importing.app, name="import")
 app.add_typer(show.app, name="show")
 app.add_typer(backups.app, name="backup")
 app.command()(backups.restore)
+app.command()(seed.seed)
 app.command()(stats.stats)
 app.command()(state.health)
 app.command()(schema.upgrade)

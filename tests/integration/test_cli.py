@@ -269,3 +269,12 @@ def test_a_backup_is_made_listed_verified_and_restored(command: Command, tmp_pat
     path.write_bytes(path.read_bytes()[:-10])
     refused = command("backup", "verify", path)
     assert (refused.code, len(lines(refused.err))) == (14, 1)
+
+
+def test_seeding_makes_what_is_lacking_once(command: Command) -> None:
+    assert command("seed", "--json").json["models"] == {"hosts": 3, "models": 10, "prices": 11}
+    assert command("seed", "models", "--json").json == {"models": {"hosts": 0, "models": 0, "prices": 0}}
+    assert "models" in command("seed").out
+    wrong = command("seed", "nonsense")
+    assert wrong.code == EXIT_CODES[ValidationError]
+    assert "models" in wrong.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,6 +15,8 @@ from agent_system.managers.ledger.fields import TOKEN_CLASSES, check_tokens
 from agent_system.managers.ledger.hosts import HostManager
 from agent_system.managers.ledger.model_prices import ModelPriceManager
 from agent_system.managers.ledger.names import UNKNOWN, LedgerNames, ModelReference, model_reference
+from agent_system.managers.ledger.price_list import LoadedPrices, list_prices
+from agent_system.managers.ledger.price_loading import PriceLoader, known_models, models_statement
 from agent_system.managers.ledger.pricing import cost_of, per_1k
 from agent_system.models import Model
 from agent_system.models.naming import name_key
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agent_system.database.executor import Executor
+    from agent_system.managers.ledger.defaults import SeededModels
     from agent_system.managers.ledger.model_prices import PriceFields
     from agent_system.managers.ledger.names import GivenHost, GivenModel
     from agent_system.managers.ledger.pricing import Rates
@@ -102,10 +106,9 @@ class ModelManager(Manager[Model]):
         wanted, put = model_reference(model, host), self._prices.prepare(prices)
 
         def work(executor: Executor) -> dict[str, Any]:
-            now = self._clock()
-            model_id, _ = self._names.model(executor, wanted, now, None)
+            model_id, _ = self._names.model(executor, wanted, self._clock(), None)
             row = put(executor, model_id)
-            self._show_present_price(executor, model_id, now)
+            self._show_present_price(executor, model_id)
             return row
 
         return self._prices.plans.hydrate.build(await self._prices.run_racing(work))
@@ -153,14 +156,48 @@ class ModelManager(Manager[Model]):
         check_tokens(tokens, state_given=False)
         return cost_of(tokens, await self.rates_at(model, host, at=at, input_tokens=tokens["input_tokens"] or 0))
 
+    async def seed_defaults(self) -> SeededModels:
+        """Make the three hosts and ten priced models that seed 000 begins with; what is there is left as it is.
+
+        A model that is there without any price gets the default one. To do it again changes nothing.
+        """
+        puts = self._loader.prepare_defaults()
+        return await self.run_racing(lambda executor: self._loader.seed(executor, puts))
+
+    async def load_prices(self, *, overwrite: bool = False) -> LoadedPrices:
+        """Give the models that are there the list prices that ship with the package `genai-prices`.
+
+        Nothing is downloaded: newer prices come with a newer version of the package. Models are found by their names
+        at hosts that the list knows by name or address. What is recorded already keeps its cost until
+        `em.token_usage.reprice`.
+
+        Args:
+            overwrite: Also models that have prices from elsewhere, which are lost; otherwise these are left alone.
+
+        Raises:
+            MissingExtraError: `genai-prices` is not installed: pip install "agent_system[cost]".
+        """
+        statement = models_statement()
+        rows = await self._db.read(lambda executor: executor.execute(statement).all())
+        wanted, kept = known_models(rows, overwrite=overwrite)
+        listed = await asyncio.to_thread(list_prices, wanted)
+        puts = self._loader.prepare(listed)
+        if puts:
+            await self._prices.run_racing(lambda executor: self._loader.load(executor, puts))
+        return LoadedPrices(
+            priced=tuple(model.shown for model in wanted if model.id in listed),
+            kept=tuple(kept),
+            unknown=tuple(model.shown for model in wanted if model.id not in listed),
+        )
+
     async def _find(
         self, wanted: ModelReference, at: datetime | None, input_tokens: int | None
     ) -> tuple[int, Rates | None] | None:
         moment = self._clock() if at is None else aware(at, "at")
         return await self._db.read(lambda executor: self._names.find_model(executor, wanted, moment, input_tokens))
 
-    def _show_present_price(self, executor: Executor, model_id: int, now: datetime) -> None:
-        _, rates = self._names.model(executor, ModelReference(model_id), now, None)
+    def _show_present_price(self, executor: Executor, model_id: int) -> None:
+        _, rates = self._names.model(executor, ModelReference(model_id), self._clock(), None)
         if rates is None:
             return
         shown = {"input_cost_per_1k": per_1k(rates.input), "output_cost_per_1k": per_1k(rates.output)}
@@ -176,6 +213,10 @@ class ModelManager(Manager[Model]):
     @cached_property
     def _names(self) -> LedgerNames:
         return LedgerNames(self._db.dialect, self._clock)
+
+    @cached_property
+    def _loader(self) -> PriceLoader:
+        return PriceLoader(self._names, self._prices, self._show_present_price)
 
     # Finding.
 

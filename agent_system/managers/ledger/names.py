@@ -183,17 +183,33 @@ class LedgerNames:
             statement = statement.where(named, _models.c.host_id == bindparam("host", type_=BigInt))
         return compile_plan(statement, self._dialect)
 
-    def _ensure_model(self, executor: Executor, wanted: ModelReference) -> None:
+    def make_model(self, executor: Executor, wanted: ModelReference) -> tuple[bool, int]:
+        """Make a model with its host where they are not there; tell whether it was made, and its key.
+
+        Raises:
+            NotFoundError: There is no host with the key that was given.
+        """
+        made = self._ensure_model(executor, wanted)
+        statement = select(_models.c.id).where(_models.c.name == wanted.model)
+        of_host = statement.where(_models.c.host_id == self._host_id(executor, wanted.host))
+        return made, int(executor.execute(of_host).scalar_one())
+
+    def make_host(self, executor: Executor, name: str, base_url: str | None = None) -> bool:
+        """Make a host where it is not there; tell whether it was made."""
+        return self._make_host(executor, {"name": name, "base_url": base_url})
+
+    def _ensure_model(self, executor: Executor, wanted: ModelReference) -> bool:
         if not isinstance(wanted.model, str):
             raise NotFoundError(Model.__name__, wanted.model)
-        host_id = self._ensure_host(executor, wanted.host) if isinstance(wanted.host, str) else wanted.host
-        self._make_model(executor, {"name": wanted.model, "host_id": host_id})
+        return self._make_model(executor, {"name": wanted.model, "host_id": self._host_id(executor, wanted.host)})
 
-    def _ensure_host(self, executor: Executor, name: str) -> int:
-        parameters = self._host_plan.encode({"name_key": name_key(name)})
+    def _host_id(self, executor: Executor, host: str | int) -> int:
+        if isinstance(host, int):
+            return host
+        parameters = self._host_plan.encode({"name_key": name_key(host)})
         rows = executor.fetch(self._host_plan, parameters)
         if not rows:
-            self._make_host(executor, {"name": name})
+            self.make_host(executor, host)
             rows = executor.fetch(self._host_plan, parameters)
         return int(rows[0][0])
 
@@ -209,6 +225,6 @@ class _UniqueInsert:
         statement = insert(plans.table).values(values).ext(UnlessThere()).inline()
         self._plan = compile_plan(statement, plans.dialect, adds_rows=True)
 
-    def __call__(self, executor: Executor, data: Mapping[str, Any]) -> None:
+    def __call__(self, executor: Executor, data: Mapping[str, Any]) -> bool:
         values = self._store.validator.create_values(data)
-        executor.change(self._plan, self._store.encode(self._plan, values))
+        return executor.change(self._plan, self._store.encode(self._plan, values)) > 0
