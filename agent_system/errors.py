@@ -30,6 +30,8 @@ AgentSystemError
 ├── PermissionDeniedError         who acts may not do this
 │   └── ScopeError                it lies beyond what a scoped facade may touch
 ├── BudgetExceededError           a call would cost more than a budget has left
+├── QueueError                    the queue refused an operation
+│   └── LeaseLostError            a job belongs to another worker by now, or is over
 ├── MigrationError                the schema could not be brought to the wanted revision
 │   └── SchemaMismatchError       the database is at a revision that this version cannot use
 ├── BackupError                   a backup could not be made, is not sound, or could not be restored
@@ -61,6 +63,7 @@ __all__ = [
     "ForeignKeyError",
     "ImportFileError",
     "IntegrityError",
+    "LeaseLostError",
     "MigrationError",
     "MissingExtraError",
     "NotConnectedError",
@@ -69,6 +72,7 @@ __all__ = [
     "OutcomeUnknownError",
     "PasswordResetRequiredError",
     "PermissionDeniedError",
+    "QueueError",
     "SchemaMismatchError",
     "ScopeError",
     "StatementTimeoutError",
@@ -294,6 +298,28 @@ class BudgetExceededError(AgentSystemError):
         self.limit_nano_usd = limit_nano_usd
         self.available_nano_usd = available_nano_usd
         self.wanted_nano_usd = wanted_nano_usd
+
+
+class QueueError(AgentSystemError):
+    """The queue refused the operation; nothing was changed."""
+
+
+class LeaseLostError(QueueError):
+    """The job belongs to another worker by now, or is over; nothing was changed."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        job_id: int | None = None,
+        lease_token: int | None = None,
+        status: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.lease_token = lease_token
+        self.status = status
+        """Where the job stands; None when its row is gone."""
 
 
 class MigrationError(AgentSystemError):

@@ -27,6 +27,7 @@ __all__ = [
     "computed_field",
     "count_field",
     "created_at_field",
+    "current_time",
     "enum_check",
     "enum_field",
     "flag_field",
@@ -64,19 +65,20 @@ OnDelete = Literal["CASCADE", "SET NULL", "RESTRICT"]
 ColumnType = TypeEngine[Any] | type[TypeEngine[Any]]
 
 
-class _CurrentTime(FunctionElement[Any]):
+class current_time(FunctionElement[Any]):  # noqa: N801 (reads as the SQL function that it is)
     """The database's clock, written as `UtcDateTime` writes."""
 
+    type = UtcDateTime()
     inherit_cache = True
 
 
-@compiles(_CurrentTime)
-def _current_time(_element: _CurrentTime, _compiler: SQLCompiler, **_arguments: Any) -> str:
+@compiles(current_time)
+def _current_time(_element: current_time, _compiler: SQLCompiler, **_arguments: Any) -> str:
     return "now()"
 
 
-@compiles(_CurrentTime, "sqlite")
-def _current_time_as_text(_element: _CurrentTime, _compiler: SQLCompiler, **_arguments: Any) -> str:
+@compiles(current_time, "sqlite")
+def _current_time_as_text(_element: current_time, _compiler: SQLCompiler, **_arguments: Any) -> str:
     # SQLite's clock counts milliseconds; the column has six digits so that text order is time order.
     return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
@@ -238,7 +240,7 @@ def created_at_field(description: str = "When the row was made, in UTC.", *, ind
         default_factory=utc_now,
         sa_type=cast("type[Any]", UtcDateTime),
         index=index,
-        sa_column_kwargs={"server_default": _CurrentTime()},
+        sa_column_kwargs={"server_default": current_time()},
         description=description,
     )
 
@@ -248,7 +250,7 @@ def updated_at_field() -> Any:
     return Field(
         default_factory=utc_now,
         sa_type=cast("type[Any]", UtcDateTime),
-        sa_column_kwargs={"server_default": _CurrentTime(), "onupdate": utc_now},
+        sa_column_kwargs={"server_default": current_time(), "onupdate": utc_now},
         description="When the row was changed last, in UTC; when it was made, if it never was changed.",
     )
 

@@ -24,7 +24,17 @@ from agent_system.models.fields import (
     text_field,
     updated_at_field,
 )
-from agent_system.types import Counter, DependencyPolicy, Int64, JsonObject, PromiseStatus, PromiseType, RowId
+from agent_system.types import (
+    Counter,
+    DependencyPolicy,
+    Fraction,
+    Int64,
+    JsonObject,
+    Priority,
+    PromiseStatus,
+    PromiseType,
+    RowId,
+)
 
 __all__ = ["ChatState", "Promise", "PromiseDependency"]
 
@@ -55,8 +65,8 @@ class Promise(TableModel, table=True):
     task_description: str = text_field("What was promised.")
     task_type: PromiseType = enum_field(PromiseType.CODE, "What kind of work it is.")
     status: PromiseStatus = enum_field(PromiseStatus.PENDING, "Where it stands; waiting: for what it depends on.")
-    priority: Int64 = int_field("From 1 to 10; higher is done first.", 5)
-    progress: float | None = real_field("How much of it is done, 0 to 1; null when nobody says.", None)
+    priority: Priority = int_field("From 1 to 10; higher is done first.", 5)
+    progress: Fraction | None = real_field("How much of it is done, 0 to 1; null when nobody says.", None)
     job_id: int | None = reference(
         "queue.id", "The job that keeps it; null: none yet, or it was purged.", ondelete="SET NULL", key=BigInt
     )

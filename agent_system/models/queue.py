@@ -1,17 +1,20 @@
 """Work that is never lost: the queue, its rules, its periodic jobs, and the effects that jobs have outside."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import CheckConstraint, Index
+from sqlmodel import Field
 
+from agent_system.clock import utc_now
 from agent_system.models.base import TableModel
-from agent_system.models.columns import BigInt, Text
+from agent_system.models.columns import BigInt, Text, UtcDateTime
 from agent_system.models.fields import (
     COUNTED_KEY,
     REQUIRED,
     count_field,
     created_at_field,
+    current_time,
     enum_check,
     enum_field,
     flag_field,
@@ -31,9 +34,33 @@ from agent_system.models.fields import (
     text_key,
     updated_at_field,
 )
-from agent_system.types import Counter, EffectState, Int64, JobStatus, JsonArray, JsonObject, JsonValue, RowId
+from agent_system.types import (
+    Counter,
+    EffectState,
+    Fraction,
+    Int64,
+    JobStatus,
+    JsonArray,
+    JsonObject,
+    JsonValue,
+    PositiveCount,
+    PositiveSeconds,
+    Priority,
+    RowId,
+)
 
 __all__ = ["Effect", "Job", "JobSchedule", "JobType", "QueueClock"]
+
+
+def due_at_field() -> Any:
+    """When a job that waits is looked at again; in a row that plain SQL has written, at once."""
+    return Field(
+        default_factory=utc_now,
+        sa_type=cast("type[Any]", UtcDateTime),
+        nullable=True,
+        sa_column_kwargs={"server_default": current_time()},
+        description="When it may become ready, while it waits for that; null: it is ready, was begun or is over.",
+    )
 
 
 class Job(TableModel, table=True):
@@ -42,31 +69,31 @@ class Job(TableModel, table=True):
     __tablename__ = "queue"
     __table_args__ = (
         Index("idx_queue_status", "status"),
-        # What is to become ready, by when.
-        partial_index("scheduled_for", where="status = 'pending' AND ready_at IS NULL", name="idx_queue_scheduled_for"),
-        # What is being done, with all that limits are counted by.
-        partial_index("lease_expires_at", "task_type", where="status = 'in_progress'", name="idx_queue_running"),
+        # The conditions of the indexes name no status: SQLite has no statistics, and between two indexes that it could
+        # use it would take that of the status, which a million rows may share.
+        present_index("scheduled_for"),
+        present_index("due_at"),
+        partial_index("lease_expires_at", "task_type", where="lease_expires_at IS NOT NULL", name="idx_queue_running"),
         partial_index(
             "concurrency_key",
-            where="status = 'in_progress' AND concurrency_key IS NOT NULL",
+            where="concurrency_key IS NOT NULL AND lease_expires_at IS NOT NULL",
             name="idx_queue_running_key",
         ),
         partial_index(
             "dedupe_key",
-            where="dedupe_key IS NOT NULL AND status IN ('pending', 'in_progress')",
+            where="dedupe_key IS NOT NULL AND completed_at IS NULL",
             name="idx_queue_dedupe_key",
             unique=True,
         ),
-        partial_index("expires_at", where="status = 'pending' AND expires_at IS NOT NULL", name="idx_queue_expires_at"),
         partial_index(
-            "completed_at", where="status IN ('completed', 'failed', 'cancelled')", name="idx_queue_completed_at"
+            "expires_at", where="expires_at IS NOT NULL AND completed_at IS NULL", name="idx_queue_expires_at"
         ),
+        present_index("completed_at"),
         partial_index("response_id", where="response_id IS NOT NULL", name="idx_queue_response_id", unique=True),
         present_index("user_id"),
         present_index("chat_id"),
         enum_check("status", JobStatus),
         CheckConstraint("priority BETWEEN 1 AND 10", name="priority"),
-        CheckConstraint("status <> 'in_progress' OR lease_expires_at IS NOT NULL", name="leased"),
         CheckConstraint("timeout_seconds > 0", name="timeout_seconds"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress"),
         *non_negative("retries", "max_retries", "lease_token"),
@@ -76,7 +103,7 @@ class Job(TableModel, table=True):
     id: RowId = int_key("Key of the job; rises in the order of writing and is never used twice.")
     task_type: str = text_field("What kind of work it is; a worker has a handler for each type that it does.")
     payload: JsonValue = json_object_field("What the handler needs to know, as JSON of at most 1 MiB.")
-    priority: Int64 = int_field("From 1 to 10; of two jobs that are ready the higher one runs first.", 5)
+    priority: Priority = int_field("From 1 to 10; of two jobs that are ready the higher one runs first.", 5)
     status: JobStatus = enum_field(
         JobStatus.PENDING, "Where it stands; failed is the end of a job whose retries are used up: a dead letter."
     )
@@ -84,7 +111,7 @@ class Job(TableModel, table=True):
     max_retries: Counter = count_field("How many of those are followed by another attempt.", 3)
     error_message: str | None = text_field("Why the last attempt failed, or the job ended; null: no reason.", None)
     result: JsonValue = json_field("What came out of it, as JSON; null when nothing did, or not yet.")
-    progress: float | None = real_field("How much of it is done, 0 to 1; null when its handler does not say.", None)
+    progress: Fraction | None = real_field("How much of it is done, 0 to 1; null when its handler does not say.", None)
     assigned_to: str | None = text_field("The worker that has it or had it last; null: none yet.", None)
     created_by: str | None = text_field("Who put it here, in the caller's own words; null when not known.", None)
     user_id: str | None = reference(
@@ -98,11 +125,12 @@ class Job(TableModel, table=True):
         "messages.id", "The message that answers it; null when there is none.", ondelete="SET NULL", key=BigInt
     )
     scheduled_for: datetime | None = moment_field("Not to be begun before this moment; null: at once.")
+    due_at: datetime | None = due_at_field()
     ready_at: datetime | None = moment_field(
-        "Since when it may be begun, by which jobs of one priority are ordered; null: its time has not come."
+        "Since when it may be begun, by which jobs of one priority are ordered; null: it may not, or it was begun."
     )
     expires_at: datetime | None = moment_field("Not to be begun after this moment; null: never too late.")
-    timeout_seconds: float | None = real_field(
+    timeout_seconds: PositiveSeconds | None = real_field(
         "Longest run of one attempt, in seconds; null: as its worker says.", None
     )
     dedupe_key: str | None = text_field(
@@ -125,11 +153,14 @@ class Job(TableModel, table=True):
 _job: Any = Job
 # The order in which jobs are claimed. Only those that wait and may be begun are in these two indexes, so that they stay
 # as small as the work that is left, whatever the table holds.
-_is_ready = "status = 'pending' AND ready_at IS NOT NULL"
+_is_ready = "ready_at IS NOT NULL"
 _job_columns = _job.__table__.c
 _order = (_job_columns.priority.desc(), _job_columns.ready_at, _job_columns.id)
 partial_index(*_order, where=_is_ready, name="idx_queue_ready")
-partial_index(_job_columns.task_type, *_order, where=_is_ready, name="idx_queue_ready_type")
+# The key is in it so that jobs whose key may not run now are passed over without a look at their rows.
+partial_index(
+    _job_columns.task_type, *_order, _job_columns.concurrency_key, where=_is_ready, name="idx_queue_ready_type"
+)
 
 
 class JobType(TableModel, table=True):
@@ -148,10 +179,12 @@ class JobType(TableModel, table=True):
     is_paused: bool = flag_field("Whether none of its jobs is begun.", default=False)
     paused_by: str | None = text_field("Who paused it, in the caller's own words; null when not known.", None)
     paused_at: datetime | None = moment_field("When it was paused; null while it is not.")
-    max_running: Int64 | None = int_field("So many of its jobs run at once; null: no limit.", None)
-    max_running_per_key: Int64 = int_field("So many of its jobs with one concurrency key run at once.", 1)
-    rate_limit: Int64 | None = int_field("So many of its jobs begin within rate_seconds; null: no limit.", None)
-    rate_seconds: float | None = real_field("The window of the rate limit, in seconds; null when there is none.", None)
+    max_running: Counter | None = int_field("So many of its jobs run at once; null: no limit.", None)
+    max_running_per_key: PositiveCount = int_field("So many of its jobs with one concurrency key run at once.", 1)
+    rate_limit: PositiveCount | None = int_field("So many of its jobs begin within rate_seconds; null: no limit.", None)
+    rate_seconds: PositiveSeconds | None = real_field(
+        "The window of the rate limit, in seconds; null when there is none.", None
+    )
     recent_starts: JsonArray = json_array_field("When jobs began within the window, in microseconds since 1970.")
     created_at: datetime = created_at_field()
     updated_at: datetime = updated_at_field()
@@ -171,7 +204,7 @@ class JobSchedule(TableModel, table=True):
     timezone: str = text_field("The time zone in which the expression is read.", "UTC")
     task_type: str = text_field("The type of its jobs.")
     payload: JsonValue = json_object_field("The payload of its jobs, as JSON.")
-    priority: Int64 = int_field("The priority of its jobs, from 1 to 10.", 5)
+    priority: Priority = int_field("The priority of its jobs, from 1 to 10.", 5)
     is_active: bool = flag_field("Whether it makes jobs.", default=True)
     next_run_at: datetime = moment_field("The next time for which it makes a job.", REQUIRED)
     last_run_at: datetime | None = moment_field("The last time for which it made a job; null: none yet.")
@@ -209,7 +242,7 @@ class Effect(TableModel, table=True):
     step: str = text_field("What the job calls the effect, such as send_mail.")
     arguments: JsonValue = json_field("What it is done with, as JSON; null when with nothing.")
     state: EffectState = enum_field(EffectState.PENDING, "What is known of it.")
-    attempt: Int64 = int_field("Which attempt at the job wrote it last, counted by the job's lease_token.", 1)
+    attempt: PositiveCount = int_field("Which attempt at the job wrote it last, counted by the job's lease_token.", 1)
     result: JsonValue = json_field(
         "What came back, for every later attempt, as JSON; null when nothing did, or not yet."
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from agent_system.types.legacy import spellings
 
@@ -14,10 +16,22 @@ __all__ = [
     "JOB_STATUS_LEGACY",
     "PROMISE_STATUS_LEGACY",
     "EffectState",
+    "Fraction",
     "JobStatus",
+    "PositiveCount",
+    "PositiveSeconds",
     "PromiseStatus",
     "PromiseType",
 ]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""How much of something is done: from 0 to 1."""
+
+PositiveCount = Annotated[int, Field(ge=1, le=2**63 - 1)]
+"""A number of things: one or more."""
+
+PositiveSeconds = Annotated[float, Field(gt=0)]
+"""A span of time that is not nothing."""
 
 
 class JobStatus(StrEnum):

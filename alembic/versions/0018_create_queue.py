@@ -82,6 +82,7 @@ def create_queue() -> None:
         sa.Column("memorized", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("response_id", INTEGER),
         sa.Column("scheduled_for", MOMENT),
+        sa.Column("due_at", MOMENT, server_default=now()),
         sa.Column("ready_at", MOMENT),
         sa.Column("expires_at", MOMENT),
         sa.Column("timeout_seconds", REAL),
@@ -94,7 +95,6 @@ def create_queue() -> None:
         sa.Column("metadata", JSON, server_default="{}", nullable=False),
         sa.Column("created_at", MOMENT, server_default=now(), nullable=False),
         sa.Column("updated_at", MOMENT, server_default=now(), nullable=False),
-        sa.CheckConstraint("status <> 'in_progress' OR lease_expires_at IS NOT NULL", name=op.f("ck_queue_leased")),
         sa.CheckConstraint(
             "status IN ('pending', 'in_progress', 'completed', 'failed', 'cancelled')", name=op.f("ck_queue_status")
         ),
@@ -114,45 +114,38 @@ def create_queue() -> None:
         sqlite_autoincrement=True,
     )
     partial_index(op.f("idx_queue_chat_id"), "queue", ["chat_id"], where="chat_id IS NOT NULL")
-    partial_index(
-        op.f("idx_queue_completed_at"),
-        "queue",
-        ["completed_at"],
-        where="status IN ('completed', 'failed', 'cancelled')",
-    )
+    partial_index(op.f("idx_queue_completed_at"), "queue", ["completed_at"], where="completed_at IS NOT NULL")
     partial_index(
         op.f("idx_queue_dedupe_key"),
         "queue",
         ["dedupe_key"],
-        where="dedupe_key IS NOT NULL AND status IN ('pending', 'in_progress')",
+        where="dedupe_key IS NOT NULL AND completed_at IS NULL",
         unique=True,
     )
+    partial_index(op.f("idx_queue_due_at"), "queue", ["due_at"], where="due_at IS NOT NULL")
     partial_index(
-        op.f("idx_queue_expires_at"), "queue", ["expires_at"], where="status = 'pending' AND expires_at IS NOT NULL"
+        op.f("idx_queue_expires_at"), "queue", ["expires_at"], where="expires_at IS NOT NULL AND completed_at IS NULL"
     )
     partial_index(
-        op.f("idx_queue_ready"),
-        "queue",
-        [sa.text("priority DESC"), "ready_at", "id"],
-        where="status = 'pending' AND ready_at IS NOT NULL",
+        op.f("idx_queue_ready"), "queue", [sa.text("priority DESC"), "ready_at", "id"], where="ready_at IS NOT NULL"
     )
     partial_index(
         op.f("idx_queue_ready_type"),
         "queue",
-        ["task_type", sa.text("priority DESC"), "ready_at", "id"],
-        where="status = 'pending' AND ready_at IS NOT NULL",
+        ["task_type", sa.text("priority DESC"), "ready_at", "id", "concurrency_key"],
+        where="ready_at IS NOT NULL",
     )
     partial_index(op.f("idx_queue_response_id"), "queue", ["response_id"], where="response_id IS NOT NULL", unique=True)
-    partial_index(op.f("idx_queue_running"), "queue", ["lease_expires_at", "task_type"], where="status = 'in_progress'")
+    partial_index(
+        op.f("idx_queue_running"), "queue", ["lease_expires_at", "task_type"], where="lease_expires_at IS NOT NULL"
+    )
     partial_index(
         op.f("idx_queue_running_key"),
         "queue",
         ["concurrency_key"],
-        where="status = 'in_progress' AND concurrency_key IS NOT NULL",
+        where="concurrency_key IS NOT NULL AND lease_expires_at IS NOT NULL",
     )
-    partial_index(
-        op.f("idx_queue_scheduled_for"), "queue", ["scheduled_for"], where="status = 'pending' AND ready_at IS NULL"
-    )
+    partial_index(op.f("idx_queue_scheduled_for"), "queue", ["scheduled_for"], where="scheduled_for IS NOT NULL")
     op.create_index(op.f("idx_queue_status"), "queue", ["status"])
     partial_index(op.f("idx_queue_user_id"), "queue", ["user_id"], where="user_id IS NOT NULL")
 

@@ -59,6 +59,8 @@ def test_errors_carry_their_data() -> None:
     refused = errors.ValidationError("no such column", field="colour", entity="agent")
     assert (refused.field, refused.entity) == ("colour", "agent")
     assert errors.ConfigurationError("wrong", variable="AGENT_SYSTEM_POOL_SIZE").variable == "AGENT_SYSTEM_POOL_SIZE"
+    lost = errors.LeaseLostError("late", job_id=1, lease_token=2, status="cancelled")
+    assert (lost.job_id, lost.lease_token, lost.status) == (1, 2, "cancelled")
     assert errors.ImportFileError("no JSON", path="run.traj").path == "run.traj"
 
 

@@ -2,52 +2,320 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agent_system.managers.core.base import Manager
-from agent_system.managers.users.identity_writer import identity_writer
-from agent_system.models import Job
+from agent_system.errors import NotFoundError, TransitionError, ValidationError
+from agent_system.managers.core.steps import in_steps
+from agent_system.managers.queue import upkeep
+from agent_system.managers.queue.intake import Intake
+from agent_system.managers.queue.payloads import PayloadModels
+from agent_system.managers.queue.rules import RuleManager
+from agent_system.managers.queue.statistics import QueueStatistics, count_jobs
+from agent_system.managers.queue.work import QueueWork
 from agent_system.types import JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import builtins
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pydantic import BaseModel
 
     from agent_system.database.executor import Executor
-    from agent_system.managers.users.identity_writer import IdentityWriter
+    from agent_system.managers.core.pagination import Page
+    from agent_system.models import Job, JobType
 
 __all__ = ["QueueManager"]
 
+OVER = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+PURGE_BATCH = 1_000
 
-class QueueManager(Manager[Job]):
-    """The queue: work that waits for a worker, is being done by one, or is over."""
 
-    entity = Job
-    kept = frozenset({"ready_at"})
+class QueueManager(QueueWork):
+    """The queue: work that waits for a worker, is being done by one, or is over.
+
+    Example:
+        >>> await em.queue.enqueue("summarise", {"conversation": str(conversation.id)}, priority=8)
+        >>> for job in await em.queue.claim(10, types=["summarise"]):
+        ...     async with em.queue.completing(job):
+        ...         await em.messages.create({"role": "assistant", "content": "..."})
+    """
+
+    kept = frozenset({"due_at", "ready_at", "lease_token", "lease_expires_at"})
+    fixed = frozenset({"status", "retries", "started_at", "completed_at", "assigned_to"})
 
     @cached_property
-    def _identities(self) -> IdentityWriter:
-        return identity_writer(self._db.dialect, self._clock)
+    def _payloads(self) -> PayloadModels:
+        return PayloadModels()
+
+    @cached_property
+    def _rules(self) -> RuleManager:
+        return RuleManager(self._db, clock=self._clock)
+
+    @cached_property
+    def _intake(self) -> Intake:
+        return Intake(self.store, self._clock, self._payloads)
+
+    # Putting work in.
+
+    async def enqueue(
+        self,
+        task_type: str,
+        payload: Any = None,
+        *,
+        delay: float | timedelta | None = None,
+        expires_in: float | timedelta | None = None,
+        **fields: Any,
+    ) -> Job:
+        """Put a job into the queue, and return it.
+
+        With the `dedupe_key` of a job that is not over, that job is returned and nothing is written.
+
+        Args:
+            task_type: What kind of work it is.
+            payload: What its handler needs to know: JSON of at most 1 MiB, or an instance of the type's model.
+            delay: Not to be begun before so many seconds from now; instead of `scheduled_for`.
+            expires_in: Not to be begun later than so many seconds from now; instead of `expires_at`.
+            fields: Other columns of `Job`: priority (1 to 10, higher first), scheduled_for, expires_at, max_retries,
+                dedupe_key, concurrency_key, timeout_seconds, respond_to, created_by, user_id, chat_id, metadata.
+
+        Raises:
+            ValidationError: The data were refused; the error names the field.
+        """
+        data = {"task_type": task_type, "payload": payload, "delay": delay, "expires_in": expires_in, **fields}
+        values = self.new_values(self._intake.row(data))
+        stored = await self.run_racing(self._intake.once(values, self.insertion(values)), values)
+        return self.plans.hydrate.build(stored)
+
+    async def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> builtins.list[Job]:
+        """Put many jobs into the queue, all or none, and return them in order; see `enqueue`.
+
+        Args:
+            jobs: For each job the arguments of `enqueue` by name.
+
+        Raises:
+            ValidationError: One was refused; nothing was written.
+        """
+        intake = self._intake
+        many = await in_steps(lambda data: self.new_values(intake.row(data)), jobs)
+        writes = await in_steps(lambda values: intake.once(values, self.insertion(values)), many)
+
+        def work(executor: Executor) -> builtins.list[dict[str, Any]]:
+            return [write(executor) for write in writes]
+
+        stored = await self.run_racing(work, many) if many else []
+        return await in_steps(self.plans.hydrate.build, stored)
+
+    def register_payload(self, task_type: str, model: type[BaseModel]) -> None:
+        """Check the payloads of a type by a pydantic model, when they are enqueued and when `payload_of` reads them."""
+        self._payloads.register(task_type, model)
+
+    def payload_of(self, job: Job) -> Any:
+        """The payload of a job as an instance of its type's model; as JSON where none was registered.
+
+        Raises:
+            ValidationError: The model refuses it.
+        """
+        return self._payloads.load(job)
+
+    def normalise(self, values: dict[str, Any]) -> None:
+        """Refuse what is no payload, and let the next claim look at a schedule that is changed."""
+        if "payload" in values:
+            self._payloads.check_size(values["payload"])
+            values["payload"] = {} if values["payload"] is None else values["payload"]
+        if "scheduled_for" in values and "status" not in values:
+            values |= {"ready_at": None, "due_at": self._clock()}
 
     def fill_in(self, values: dict[str, Any]) -> None:
-        """Tell whether a new job may be begun at once, and since when."""
-        scheduled_for = values["scheduled_for"]
-        is_waiting = values["status"] is JobStatus.PENDING
-        if is_waiting and (scheduled_for is None or scheduled_for <= self._clock()):
-            values["ready_at"] = scheduled_for or values["created_at"]
-        if values["status"] is JobStatus.IN_PROGRESS and values["lease_expires_at"] is None:
-            # Nobody has it, so that whoever asks first takes it over.
-            values["lease_expires_at"] = values["created_at"]
+        """Fill in what follows from the status of a new job."""
+        self._intake.complete(values)
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """What writes a new job, and the identity of its user unless it is there."""
-        insert = super().insertion(values, audit=audit)
-        user_id = values["user_id"]
-        if user_id is None:
-            return insert
+        return self._intake.insertion(values, super().insertion(values, audit=audit))
 
-        def insert_with_user(executor: Executor) -> None:
-            self._identities.ensure(executor, user_id)
-            insert(executor)
+    # Taking work out, and putting it back.
 
-        return insert_with_user
+    async def cancel(self, job_id: Any, reason: str | None = None) -> Job:
+        """End a job that waits or is being done; who is doing it is told, and what it says from now on is refused.
+
+        Raises:
+            NotFoundError: There is no such job.
+            TransitionError: It is over already, and was not cancelled.
+        """
+        return await self._move(
+            job_id, JobStatus.CANCELLED, lambda condition, now: upkeep.cancelling(condition, reason, now)
+        )
+
+    async def retry(self, job_id: Any) -> Job:
+        """Let a job that failed or was cancelled begin anew, with all its retries.
+
+        Raises:
+            NotFoundError: There is no such job.
+            TransitionError: It has neither failed nor was it cancelled.
+            DuplicateKeyError: Another job with its dedupe_key is not over.
+        """
+        return await self._move(job_id, JobStatus.PENDING, upkeep.retrying)
+
+    async def _move(self, job_id: Any, wanted: JobStatus, statement: Callable[[Any, datetime], Any]) -> Job:
+        key = self.store.keys.existing(job_id)
+        change = statement(self.plans.columns["id"] == key["id"], self._clock())
+
+        def work(executor: Executor) -> dict[str, Any]:
+            row = executor.execute(change).first()
+            if row is not None:
+                return dict(zip(self.plans.hydrate.keys, row, strict=True))
+            found = self.store.get(executor, key)
+            if found is None:
+                raise NotFoundError(self.store.name, job_id)
+            if found["status"] is not wanted:
+                message = f"job {job_id} is {found['status']} and cannot become {wanted}"
+                raise TransitionError(message, entity="Job", entity_id=job_id, current=found["status"], wanted=wanted)
+            return found
+
+        return self.plans.hydrate.build(await self.run(work))
+
+    async def dead_letters(
+        self, *, task_type: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Page[Job]:
+        """Return one page of the jobs whose retries are used up, the newest first."""
+        where: dict[str, Any] = {"status": JobStatus.FAILED}
+        if task_type is not None:
+            where["task_type"] = task_type
+        return await self.list(where, "-id", limit, after)
+
+    async def redrive(self, *, task_type: str | None = None, limit: int = PURGE_BATCH) -> int:
+        """Let dead letters begin anew, the oldest first; returns how many.
+
+        Left are those with the dedupe_key of a job that is not over, or of an older dead letter.
+        """
+        condition = True if task_type is None else self.plans.columns["task_type"] == task_type
+        statement = upkeep.redriving(condition, limit, self._clock())
+        return await self._db.write(lambda executor: len(executor.execute(statement).all()))
+
+    async def stalled(self) -> builtins.list[Job]:
+        """Return the jobs whose worker did not come back before its lease ran out; the next claim takes them over."""
+        await self._lease_clock.set()
+        lease = self.plans.columns["lease_expires_at"]
+        return await self.select(self.query().where(lease <= self._lease_clock.now()).order_by(lease))
+
+    async def release_stalled(self) -> builtins.list[Job]:
+        """Let stalled jobs wait again, and end those that are spent or too late; returns what was stalled as it is now.
+
+        Workers do it by themselves; it also mends rows whose status somebody has changed by plain SQL.
+        """
+        await self._lease_clock.set()
+        now, steady = self._clock(), self._lease_clock.now()
+        statements = (*upkeep.mending(now), upkeep.ending_late(now))
+        release = upkeep.releasing_lost(self.plans.columns["lease_expires_at"] <= steady, now)
+
+        def work(executor: Executor) -> builtins.list[dict[str, Any]]:
+            for statement in statements:
+                executor.execute(statement)
+            keys = self.plans.hydrate.keys
+            return [dict(zip(keys, row, strict=True)) for row in executor.execute(release)]
+
+        return [self.plans.hydrate.build(values) for values in await self._db.write(work)]
+
+    async def purge(
+        self,
+        older_than: timedelta | datetime,
+        *,
+        statuses: Iterable[JobStatus | str] = OVER,
+        limit: int | None = None,
+        batch: int = PURGE_BATCH,
+    ) -> int:
+        """Delete jobs that ended before a moment, the oldest first, a batch at a time; returns how many.
+
+        Jobs with an effect of which nobody knows whether it was made are kept.
+
+        Args:
+            older_than: The moment, or how long ago it is.
+            statuses: Of those that are completed, failed or cancelled.
+            limit: At most so many; None is all.
+            batch: So many in one transaction, so that others get their turn in between.
+
+        Raises:
+            ValidationError: A status is none of an end.
+        """
+        before = self._clock() - older_than if isinstance(older_than, timedelta) else older_than
+        wanted = [JobStatus(status) for status in statuses if status in set(OVER)]
+        if not wanted or len(wanted) != len(list(statuses)):
+            message = f"queue.purge: statuses are of {', '.join(OVER)}"
+            raise ValidationError(message, field="statuses", entity="queue")
+        removed = 0
+        while limit is None or removed < limit:
+            most = batch if limit is None else min(batch, limit - removed)
+            gone = await self._db.write(_purging(upkeep.old_jobs(before, wanted, most)))
+            removed += gone
+            if gone < most:
+                break
+        return removed
+
+    # Rules.
+
+    async def pause(self, task_type: str, *, by: str | None = None) -> None:
+        """Begin no job of a type until it is resumed; those that run go on."""
+        await self._rules.set(task_type, {"is_paused": True, "paused_by": by, "paused_at": self._clock()})
+
+    async def resume(self, task_type: str) -> None:
+        """Let jobs of a type begin again."""
+        await self._rules.set(task_type, {"is_paused": False, "paused_by": None, "paused_at": None})
+
+    async def limit(self, task_type: str, **rules: Any) -> None:
+        """Set the rules of a type; those that are not named stay as they are.
+
+        Args:
+            rules: `max_running` (jobs at once; None: any number), `max_running_per_key` (jobs with one concurrency_key
+                at once, 1 unless it is set), `rate_limit` with `rate_seconds` (so many jobs begin in so many seconds;
+                None: any number).
+
+        Raises:
+            ValidationError: A rule is unknown or out of range.
+        """
+        await self._rules.set(task_type, rules)
+
+    async def rules(self) -> builtins.list[JobType]:
+        """Return the types that have rules, by name."""
+        return await self._rules.find()
+
+    # Marks and figures.
+
+    async def mark_responded(self, job_id: Any, response_id: int | None = None) -> Job:
+        """Say that the answer of a job was sent.
+
+        Args:
+            response_id: The message that it was; None leaves what is there.
+
+        Raises:
+            NotFoundError: There is no such job.
+            DuplicateKeyError: The message answers another job.
+            ForeignKeyError: There is no such message.
+        """
+        message = {} if response_id is None else {"response_id": response_id}
+        return await self.update(job_id, {"responded": True, **message})
+
+    async def mark_memorized(self, job_id: Any) -> Job:
+        """Say that what came out of a job was remembered.
+
+        Raises:
+            NotFoundError: There is no such job.
+        """
+        return await self.update(job_id, {"memorized": True})
+
+    async def stats(self) -> QueueStatistics:
+        """Count what waits, what runs and what is dead."""
+        await self._lease_clock.set()
+        steady = self._lease_clock.now()
+        return await self._db.read(lambda executor: count_jobs(executor, steady))
+
+
+def _purging(statement: Any) -> Callable[[Executor], int]:
+    def work(executor: Executor) -> int:
+        ids = list(executor.execute(statement).scalars())
+        if ids:
+            executor.execute(upkeep.removing(ids))
+        return len(ids)
+
+    return work

@@ -1,0 +1,147 @@
+"""What keeps a queue in order: cancel, try again, let go of what was lost, remove what is old."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, case, delete, func, literal_column, null, or_, select, update
+
+from agent_system.managers.queue.claim_statement import LOST, TOO_LATE, text_of
+from agent_system.models import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+    from agent_system.types import JobStatus
+
+__all__ = [
+    "cancelling",
+    "ending_late",
+    "mending",
+    "old_jobs",
+    "redriving",
+    "releasing_lost",
+    "removing",
+    "retrying",
+]
+
+_jobs = metadata.tables["queue"]
+_effects = metadata.tables["effect_log"]
+_columns = _jobs.c
+OPEN = (text_of("pending"), text_of("in_progress"))
+_no_longer_waiting = {"ready_at": null(), "due_at": null(), "lease_expires_at": null()}
+
+
+def cancelling(condition: Any, reason: str | None, now: datetime) -> Any:
+    """End jobs that wait or are being done; whoever has one learns at its next word that it is no longer theirs."""
+    values = {
+        "status": text_of("cancelled"),
+        "error_message": func.coalesce(
+            bindparam("reason", reason, _columns.error_message.type), _columns.error_message
+        ),
+        "completed_at": now,
+        "updated_at": now,
+        **_no_longer_waiting,
+    }
+    return update(_jobs).where(condition, _columns.status.in_(OPEN)).values(values).returning(*_columns)
+
+
+def retrying(condition: Any, now: datetime) -> Any:
+    """Let jobs that failed or were cancelled begin anew, with all their retries."""
+    ended = (text_of("failed"), text_of("cancelled"))
+    return update(_jobs).where(condition, _columns.status.in_(ended)).values(_anew(now)).returning(*_columns)
+
+
+def _anew(now: datetime) -> dict[str, Any]:
+    return {
+        "status": text_of("pending"),
+        "retries": 0,
+        "scheduled_for": null(),
+        "ready_at": _columns.created_at,
+        "due_at": null(),
+        "completed_at": null(),
+        "progress": null(),
+        # Its time was over: who lets it begin anew wants it done all the same.
+        "expires_at": case((_columns.expires_at <= now, null()), else_=_columns.expires_at),
+        "updated_at": now,
+    }
+
+
+def redriving(condition: Any, limit: int, now: datetime) -> Any:
+    """Let dead letters begin anew, the oldest first, but for those of whose like one is waiting or being done."""
+    open_one, older = _jobs.alias("open_one"), _jobs.alias("older")
+    key = _columns.dedupe_key
+    taken = select(literal_column("1")).where(open_one.c.dedupe_key == key, open_one.c.completed_at.is_(None)).exists()
+    is_second = (
+        select(literal_column("1"))
+        .where(older.c.dedupe_key == key, older.c.status == text_of("failed"), older.c.id < _columns.id)
+        .exists()
+    )
+    dead = select(_columns.id).where(_columns.status == text_of("failed"), condition)
+    dead = dead.where(or_(key.is_(None), and_(~taken, ~is_second))).order_by(_columns.id).limit(limit)
+    chosen = dead.with_for_update(skip_locked=True, of=_jobs).cte("chosen")
+    return update(_jobs).where(_columns.id.in_(select(chosen.c.id))).values(_anew(now)).returning(_columns.id)
+
+
+def releasing_lost(condition: Any, now: datetime) -> Any:
+    """Let jobs wait again whose lease has run out, or end them when their retries are used up."""
+    is_spent = _columns.retries >= _columns.max_retries
+    values = {
+        "status": case((is_spent, text_of("failed")), else_=text_of("pending")),
+        "retries": case((is_spent, _columns.retries), else_=_columns.retries + 1),
+        "ready_at": case((is_spent, null()), else_=func.coalesce(_columns.scheduled_for, _columns.created_at)),
+        "completed_at": case((is_spent, now), else_=null()),
+        "error_message": text_of(LOST),
+        "lease_expires_at": null(),
+        "updated_at": now,
+    }
+    return update(_jobs).where(condition).values(values).returning(*_columns)
+
+
+def ending_late(now: datetime) -> Any:
+    """End jobs whose time is over before they were begun."""
+    waits = (_columns.completed_at.is_(None), _columns.lease_expires_at.is_(None))
+    values = {
+        "status": text_of("cancelled"),
+        "error_message": text_of(TOO_LATE),
+        "completed_at": now,
+        "updated_at": now,
+        **_no_longer_waiting,
+    }
+    return update(_jobs).where(_columns.expires_at <= now, *waits).values(values)
+
+
+def mending(now: datetime) -> tuple[Any, ...]:
+    """Give rows whose status plain SQL has changed what belongs to it, so that they are found."""
+    nothing = (_columns.ready_at.is_(None), _columns.due_at.is_(None))
+    ended = (text_of("completed"), text_of("failed"), text_of("cancelled"))
+    return (
+        update(_jobs)
+        .where(_columns.status == text_of("pending"), *nothing)
+        .values(due_at=now, lease_expires_at=null(), completed_at=null(), updated_at=now),
+        update(_jobs)
+        .where(_columns.status == text_of("in_progress"), _columns.lease_expires_at.is_(None))
+        .values(lease_expires_at=now, completed_at=null(), updated_at=now),
+        update(_jobs)
+        .where(_columns.completed_at.is_(None), _columns.status.in_(ended))
+        .values(completed_at=_columns.updated_at, updated_at=_columns.updated_at, **_no_longer_waiting),
+    )
+
+
+def old_jobs(before: datetime, statuses: Sequence[JobStatus], limit: int) -> Any:
+    """The ids of jobs that ended before a moment, the oldest first; not those with an effect that nobody knows of."""
+    unresolved = (
+        select(literal_column("1"))
+        .where(_effects.c.job_id == _columns.id, _effects.c.state != text_of("done"))
+        .exists()
+    )
+    # An expression, so that SQLite looks along the ends, not through everything of a status.
+    status = func.coalesce(_columns.status, "")
+    found = select(_columns.id).where(_columns.completed_at < before, status.in_([str(one) for one in statuses]))
+    return found.where(~unresolved).order_by(_columns.completed_at).limit(limit)
+
+
+def removing(ids: Collection[int]) -> Any:
+    """Delete jobs."""
+    return delete(_jobs).where(_columns.id.in_(ids))

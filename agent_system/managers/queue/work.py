@@ -1,0 +1,277 @@
+"""Working on jobs: claim them, hold them, and say what became of them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from uuid_utils.compat import uuid7
+
+from agent_system.clock import utc_now
+from agent_system.database.transactions import current_transaction
+from agent_system.errors import ValidationError
+from agent_system.managers.core.base import Manager
+from agent_system.managers.queue.claims import MOST_LEASE_SECONDS, ClaimRequest, Claims
+from agent_system.managers.queue.fusion import Fusion
+from agent_system.managers.queue.lease_clock import LeaseClock
+from agent_system.managers.queue.retries import RetryPolicy
+from agent_system.managers.queue.settlements import Settlements, lease_lost
+from agent_system.models import Job
+from agent_system.types import JobStatus
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from agent_system.database.executor import Executor
+    from agent_system.database.manager import DatabaseManager
+
+__all__ = ["QueueWork"]
+
+MOST_WANTED = 10_000
+DEFAULT_LEASE_SECONDS = 60.0
+
+
+class QueueWork(Manager[Job]):
+    """What a worker does with the queue.
+
+    Many callers at one time are served by one statement. Inside of a transaction a verb is a part of it.
+    """
+
+    entity = Job
+
+    def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(db, clock=clock)
+        self.worker = f"worker-{uuid7()}"
+        """Who claims jobs through this manager, unless a claim says another name: one in all the world."""
+        self.retry_policy = RetryPolicy()
+        """When a job that failed is tried again."""
+        self._lease_clock = LeaseClock(db, clock)
+        self._fused_claims: Fusion[tuple[ClaimRequest, int], builtins.list[Job]] = Fusion(
+            self._claim_for_all, self._release_all
+        )
+        self._fused_completions: Fusion[tuple[int, int, str | None], bool] = Fusion(self._complete_for_all)
+
+    @cached_property
+    def _claims(self) -> Claims:
+        return Claims(self.plans, self._clock, self._lease_clock)
+
+    @cached_property
+    def _settlements(self) -> Settlements:
+        return Settlements(self._db.dialect)
+
+    # Claiming.
+
+    async def claim(
+        self,
+        n: int = 1,
+        *,
+        types: Iterable[str] | None = None,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
+        worker: str | None = None,
+    ) -> builtins.list[Job]:
+        """Claim up to n jobs that may be begun now, the most urgent first; nobody else gets them.
+
+        Of two the one with the higher priority is more urgent, then the one whose time came first. Jobs whose worker
+        did not come back before its lease ran out are among them.
+
+        Args:
+            n: At most so many.
+            types: Only of these types; None is all.
+            lease_seconds: How long they are the caller's, unless it prolongs the lease; at most a day.
+            worker: Who claims; None is this manager's own name.
+
+        Raises:
+            ValidationError: A number is out of range.
+        """
+        if not 1 <= n <= MOST_WANTED:
+            message = f"queue.claim: n is from 1 to {MOST_WANTED:,}, not {n}"
+            raise ValidationError(message, field="n", entity="queue")
+        wanted_types = None if types is None else tuple(sorted(set(types)))
+        request = ClaimRequest(wanted_types, _lease(lease_seconds), worker or self.worker)
+        if wanted_types == ():
+            return []
+        await self._lease_clock.set()
+        if current_transaction(self._db) is not None:
+            return (await self._claim_for_all([(request, n)]))[0]
+        return await self._fused_claims.submit((request, n))
+
+    async def _claim_for_all(self, asked: Sequence[tuple[ClaimRequest, int]]) -> builtins.list[builtins.list[Job]]:
+        claims, together = self._claims, dict[ClaimRequest, int]()
+        for request, wanted in asked:
+            together[request] = together.get(request, 0) + wanted
+
+        def work(executor: Executor) -> dict[ClaimRequest, builtins.list[Any]]:
+            return {request: claims.claim(executor, request, wanted) for request, wanted in together.items()}
+
+        found = await self._db.write(work)
+        build = self.plans.hydrate
+        shares: builtins.list[builtins.list[Job]] = []
+        for request, wanted in asked:
+            shares.append([build(row) for row in found[request][:wanted]])
+            del found[request][:wanted]
+        return shares
+
+    async def _release_all(self, jobs: Sequence[Job]) -> None:
+        """Give back what was claimed for somebody who is no longer there."""
+        for job in jobs:
+            await self._settle(job, self._waiting_again(job))
+
+    # Holding.
+
+    async def heartbeat(self, job: Job, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> None:
+        """Prolong the lease of a job.
+
+        Args:
+            lease_seconds: It ends so long from now.
+
+        Raises:
+            LeaseLostError: Another worker has it by now, it was cancelled, or it is over.
+        """
+        if job.id in await self.heartbeat_many([job], lease_seconds):
+            raise await self._lost(job)
+
+    async def heartbeat_many(
+        self, jobs: Sequence[Job], lease_seconds: float = DEFAULT_LEASE_SECONDS
+    ) -> dict[int, str | None]:
+        """Prolong the leases of many jobs; returns those that are lost, with where they stand (None: gone).
+
+        Args:
+            lease_seconds: They end so long from now.
+        """
+        await self._lease_clock.set()
+        seconds, settlements, clock = _lease(lease_seconds), self._settlements, self._lease_clock
+        rows = [(job.id, job.lease_token) for job in jobs]
+
+        def work(executor: Executor) -> dict[int, str | None]:
+            kept = settlements.prolong(executor, rows, clock.now() + timedelta(seconds=seconds))
+            lost = [id_ for id_, _ in rows if id_ not in kept]
+            status = settlements.status(executor, lost) if lost else {}
+            return {id_: status.get(id_) for id_ in lost}
+
+        return await self._db.write(work) if rows else {}
+
+    async def report_progress(self, job: Job, progress: float) -> None:
+        """Write down how much of a job is done.
+
+        Args:
+            progress: 0 to 1.
+
+        Raises:
+            LeaseLostError: It is no longer the caller's.
+            ValidationError: The number is out of range.
+        """
+        if not 0 <= progress <= 1:
+            message = f"queue.progress is from 0 to 1, not {progress!r}"
+            raise ValidationError(message, field="progress", entity="queue")
+        if not await self._db.write(lambda executor: self._settlements.progress(executor, job, progress)):
+            raise await self._lost(job)
+
+    # What became of it.
+
+    async def complete(self, job: Job, result: Any = None) -> None:
+        """Say that a job is done.
+
+        Args:
+            result: What came out of it, any JSON.
+
+        Raises:
+            LeaseLostError: Another worker has it by now, it was cancelled, or it is over; nothing was changed.
+            ValidationError: The result is not JSON.
+        """
+        row = (job.id, job.lease_token, self._encode_result(result))
+        if current_transaction(self._db) is not None:
+            (is_done,) = await self._complete_for_all([row])
+        else:
+            is_done = await self._fused_completions.submit(row)
+        if not is_done:
+            raise await self._lost(job)
+
+    async def _complete_for_all(self, rows: Sequence[tuple[int, int, str | None]]) -> builtins.list[bool]:
+        settlements, clock = self._settlements, self._clock
+        done = await self._db.write(lambda executor: settlements.complete(executor, rows, clock()))
+        return [id_ in done for id_, _, _ in rows]
+
+    @asynccontextmanager
+    async def completing(self, job: Job, result: Any = None) -> AsyncIterator[None]:
+        """Make what the block writes and the completion of a job one transaction: both are written, or neither.
+
+        On SQLite the block holds the one write lock: do slow work, such as calling a model, before it.
+
+        Args:
+            result: What came out of the job, any JSON.
+
+        Raises:
+            LeaseLostError: The job is no longer the caller's; nothing of the block was written.
+        """
+        async with self._db.transaction():
+            yield
+            await self.complete(job, result)
+
+    async def fail(self, job: Job, error: str, *, retry: bool = True, delay_seconds: float | None = None) -> Job:
+        """Say that an attempt at a job failed: it is tried again later, or ends when its retries are used up.
+
+        Args:
+            error: What went wrong.
+            retry: Whether another attempt may help; without one it ends now.
+            delay_seconds: How long to wait before it; None is as `retry_policy` says.
+
+        Returns:
+            The job as it is now.
+
+        Raises:
+            LeaseLostError: It is no longer the caller's; nothing was changed.
+        """
+        now = self._clock()
+        if not retry or job.retries >= job.max_retries:
+            return await self._settle(job, _ended(JobStatus.FAILED, now) | {"error_message": error})
+        seconds = self.retry_policy.delay_seconds(job.retries) if delay_seconds is None else delay_seconds
+        moment = now + timedelta(seconds=max(0.0, seconds))
+        values = {"status": JobStatus.PENDING, "retries": job.retries + 1, "error_message": error}
+        return await self._settle(job, values | {"scheduled_for": moment, "due_at": moment})
+
+    async def release(self, job: Job) -> Job:
+        """Give a job back that was not begun in earnest, for any worker to claim; it counts as no attempt.
+
+        Raises:
+            LeaseLostError: It is no longer the caller's; nothing was changed.
+        """
+        return await self._settle(job, self._waiting_again(job))
+
+    def _waiting_again(self, job: Job) -> dict[str, Any]:
+        return {"status": JobStatus.PENDING, "ready_at": job.scheduled_for or job.created_at}
+
+    async def _settle(self, job: Job, values: dict[str, Any]) -> Job:
+        kept = {name: getattr(job, name) for name in ("retries", "error_message", "scheduled_for")}
+        values = {"due_at": None, "ready_at": None, "completed_at": None} | kept | values | {"now": self._clock()}
+        given = {name if name == "now" else f"set_{name}": value for name, value in values.items()}
+        settlements = self._settlements
+        if not await self._db.write(lambda executor: settlements.settle(executor, job, given)):
+            raise await self._lost(job)
+        changes = values | {"updated_at": values["now"], "lease_expires_at": None}
+        del changes["now"]
+        return self.plans.hydrate.build({key: getattr(job, key) for key in self.plans.hydrate.keys} | changes)
+
+    async def _lost(self, job: Job) -> Exception:
+        status = await self._db.read(lambda executor: self._settlements.status(executor, [job.id]))
+        return lease_lost(job.id, job.lease_token, status.get(job.id))
+
+    def _encode_result(self, result: Any) -> str | None:
+        try:
+            return self._settlements.encode_result(result)
+        except (ValueError, TypeError, RecursionError) as exc:
+            message = f"queue.result: {exc}"
+            raise ValidationError(message, field="result", entity="queue") from None
+
+
+def _ended(status: JobStatus, now: datetime) -> dict[str, Any]:
+    return {"status": status, "completed_at": now}
+
+
+def _lease(seconds: float) -> float:
+    if not 0 < seconds <= MOST_LEASE_SECONDS:
+        message = f"queue.lease_seconds is above 0 and at most {MOST_LEASE_SECONDS:g}, not {seconds!r}"
+        raise ValidationError(message, field="lease_seconds", entity="queue")
+    return seconds
