@@ -14,6 +14,7 @@ from sqlalchemy import Delete, Integer, bindparam, column, delete, insert, liter
 from sqlalchemy.orm import class_mapper
 from sqlalchemy.sql.dml import UpdateBase
 
+from agent_system.database.dialects.expressions import json_is_object, json_merge_patch
 from agent_system.database.hydration import Hydrator
 
 if TYPE_CHECKING:
@@ -92,7 +93,18 @@ def compile_plan(statement: ClauseElement, dialect: Dialect, **facts: Any) -> Pl
 class TablePlans(Generic[Row]):
     """The plans of the common verbs for one mapped class on one dialect, each compiled when first needed."""
 
-    def __init__(self, entity: type[Row], dialect: Dialect, *, is_hot: bool = False) -> None:
+    def __init__(
+        self, entity: type[Row], dialect: Dialect, *, is_hot: bool = False, hot_name: str | None = None
+    ) -> None:
+        """Read the class.
+
+        Args:
+            entity: The mapped class.
+            dialect: What to compile for.
+            is_hot: Whether its rows are looked up through the hot cache by their key.
+            hot_name: A unique column of texts by which they are looked up through it too; only where the key is a
+                number, which no text is taken for.
+        """
         self.entity = entity
         self.dialect = dialect
         self.is_hot = is_hot
@@ -108,6 +120,7 @@ class TablePlans(Generic[Row]):
         counted = self.table.autoincrement_column
         self.counted: tuple[str, ...] = () if counted is None else (self.attributes[counted.key],)
         """The key that the database counts, when it does."""
+        self.hot_name = hot_name if is_hot and self.counted else None
         # Without the Python-side defaults that SQLAlchemy would add to every insert.
         self._bare_table = table(self.table.name, *(column(one.name, one.type) for one in self.columns.values()))
         self._plans: dict[Any, Plan] = {}
@@ -116,7 +129,9 @@ class TablePlans(Generic[Row]):
         plan = self._plans.get(key)
         if plan is None:
             plan = compile_plan(build(), self.dialect, **facts)
-            if one_row and len(self.primary_key) == 1:
+            # What is in the cache under another name than its key is dropped with the whole table.
+            is_named = plan.writes is not None and self.hot_name is not None
+            if one_row and len(self.primary_key) == 1 and not is_named:
                 plan = replace(plan, key_position=plan.parameters.index(self.primary_key[0]))
             self._plans[key] = plan
         return plan
@@ -135,6 +150,13 @@ class TablePlans(Generic[Row]):
         """Select one row by its primary key."""
         hot = self.table.name if self.is_hot and len(self.primary_key) == 1 else None
         return self._plan("get", lambda: select(*self.table.columns).where(self._is_key()), one_row=True, hot=hot)
+
+    def get_by(self, key: str) -> Plan:
+        """Select the row that has a value in a unique column."""
+        hot = self.table.name if key == self.hot_name else None
+        return self._plan(
+            ("get by", key), lambda: select(*self.table.columns).where(self.columns[key] == self._bind(key)), hot=hot
+        )
 
     def last(self, key: str) -> Plan:
         """Select the newest rows (by primary key, newest first) that have a value: parameters `<key>` and `limit`."""
@@ -169,19 +191,31 @@ class TablePlans(Generic[Row]):
         return self._plan("get for update", lambda: select(*self.table.columns).where(self._is_key()).with_for_update())
 
     def update(
-        self, keys: Sequence[str], *, raises_version: bool, expects_version: bool = False, returning: bool = True
+        self,
+        keys: Sequence[str],
+        *,
+        raises_version: bool,
+        expects_version: bool = False,
+        returning: bool = True,
+        patched: str | None = None,
     ) -> Plan:
         """Set these attributes (parameters `set_<key>`) of the row with this primary key.
 
         Args:
+            keys: The attributes.
             raises_version: `version` rises by one.
             expects_version: Only if the row is at the parameter `version`.
             returning: The row is returned whole; it costs SQLite half as much again as the update itself.
+            patched: An attribute whose parameter is a merge patch; a row where it holds no object is left alone.
         """
 
         def build() -> Any:
             values = {self.columns[key].name: self._bind(key, "set_") for key in keys}
             statement = update(self.table).where(self._is_key())
+            if patched is not None:
+                column = self.columns[patched]
+                values[column.name] = json_merge_patch(column, self._bind(patched, "set_"))
+                statement = statement.where(json_is_object(column))
             if raises_version:
                 values["version"] = self.columns["version"] + literal_column("1")
             if expects_version:
@@ -189,7 +223,7 @@ class TablePlans(Generic[Row]):
             statement = statement.values(values)
             return statement.returning(*self.table.columns) if returning else statement
 
-        key = ("update", tuple(keys), raises_version, expects_version, returning)
+        key = ("update", tuple(keys), raises_version, expects_version, returning, patched)
         return self._plan(key, build, one_row=True)
 
     def delete(self) -> Plan:

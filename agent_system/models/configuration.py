@@ -23,6 +23,7 @@ from agent_system.models.fields import (
     text_field,
     updated_at_field,
 )
+from agent_system.models.kept_functions import keep_functions
 from agent_system.models.kept_histories import KEPT_BY_HISTORY, SYSTEM, HistoryTrigger
 from agent_system.models.kept_times import NOW, keep_updated_at
 from agent_system.models.naming import keep_keys
@@ -192,6 +193,8 @@ _config_history = HistoryTrigger(
 _config_history.keep()
 keep_updated_at(metadata.tables["config"], "update_config_timestamp", kept=KEPT_BY_HISTORY)
 keep_updated_at(metadata.tables["feature_flags"], "update_feature_flags_timestamp")
+
+keep_functions()
 
 # What a deleted setting was; the reference to it would be taken away by the deletion anyway.
 _deletion = """

@@ -1,5 +1,7 @@
 """Create prompts, configuration and flags with their histories.
 
+On PostgreSQL a function `json_merge_patch` does what `json_patch` does on SQLite.
+
 Triggers count the versions of prompts, capabilities and settings and write what they were, whoever writes; others keep
 `updated_at`.
 
@@ -143,6 +145,31 @@ CREATE TRIGGER update_prompt_labels_timestamp AFTER UPDATE OF prompt_id, label, 
     ),
     "postgresql": (
         """
+CREATE FUNCTION json_merge_patch(target json, patch json) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF json_typeof(patch) <> 'object' THEN
+    RETURN patch;
+  END IF;
+  IF target IS NULL OR json_typeof(target) <> 'object' THEN
+    target := '{}';
+  END IF;
+  RETURN (
+    SELECT '{' || coalesce(string_agg(to_json(key)::text || ':' || value::text, ',' ORDER BY part, place), '') || '}'
+    FROM (
+      SELECT 1 AS part, t.place, t.key,
+        CASE WHEN p.key IS NULL THEN t.value ELSE json_merge_patch(t.value, p.value) END AS value
+      FROM json_each(target) WITH ORDINALITY AS t(key, value, place)
+      LEFT JOIN json_each(patch) AS p(key, value) ON p.key = t.key
+      WHERE p.key IS NULL OR json_typeof(p.value) <> 'null'
+      UNION ALL
+      SELECT 2, p.place, p.key, json_merge_patch(NULL, p.value)
+      FROM json_each(patch) WITH ORDINALITY AS p(key, value, place)
+      WHERE json_typeof(p.value) <> 'null' AND NOT EXISTS (SELECT 1 FROM json_object_keys(target) AS k WHERE k = p.key)
+    ) AS items
+  )::json;
+END $$
+""",
+        """
 CREATE FUNCTION create_capabilities_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.config::text IS DISTINCT FROM OLD.config::text OR NEW.is_enabled IS DISTINCT FROM OLD.is_enabled THEN
@@ -280,6 +307,7 @@ CREATE TRIGGER update_prompt_labels_timestamp BEFORE UPDATE ON prompt_labels FOR
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "sqlite": (),
     "postgresql": (
+        "json_merge_patch",
         "create_capabilities_history",
         "update_capabilities_timestamp",
         "create_config_history",
@@ -318,7 +346,7 @@ def downgrade() -> None:
     op.drop_table("prompt_history")
     op.drop_table("prompts")
     for function in FUNCTIONS[op.get_context().dialect.name]:
-        op.execute(f"DROP FUNCTION {function}()")
+        op.execute(f"DROP FUNCTION {function}")
 
 
 def now() -> sa.TextClause:

@@ -62,6 +62,50 @@ def _length_on_postgresql(element: json_array_length, compiler: SQLCompiler, **a
     return f"CASE json_typeof({column}) WHEN 'array' THEN json_array_length({column}) ELSE 0 END"
 
 
+class json_is_object(FunctionElement[bool]):  # noqa: N801 (reads as the SQL function that it is)
+    """Whether a JSON column holds an object, or nothing."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(json_is_object, "sqlite")
+def _is_object_on_sqlite(element: json_is_object, compiler: SQLCompiler, **arguments: Any) -> str:
+    column = compiler.process(element.clauses, **arguments)
+    return f"CASE WHEN json_valid({column}) THEN json_type({column}) = 'object' ELSE {column} IS NULL END"
+
+
+@compiles(json_is_object, "postgresql")
+def _is_object_on_postgresql(element: json_is_object, compiler: SQLCompiler, **arguments: Any) -> str:
+    column = compiler.process(element.clauses, **arguments)
+    return f"coalesce(json_typeof({column}), 'object') = 'object'"
+
+
+class json_merge_patch(FunctionElement[Any]):  # noqa: N801 (reads as the SQL function that it is)
+    """The object in a JSON column with a merge patch (RFC 7396) applied; what the patch does not name stays as it is.
+
+    Args:
+        column: The JSON column; without a value it is an empty object.
+        patch: The patch, as a bound parameter of the column's type.
+    """
+
+    type = NullType()
+    inherit_cache = True
+
+
+@compiles(json_merge_patch, "sqlite")
+def _patch_on_sqlite(element: json_merge_patch, compiler: SQLCompiler, **arguments: Any) -> str:
+    column, patch = (compiler.process(clause, **arguments) for clause in element.clauses)
+    return f"json_patch(coalesce({column}, '{{}}'), {patch})"
+
+
+@compiles(json_merge_patch, "postgresql")
+def _patch_on_postgresql(element: json_merge_patch, compiler: SQLCompiler, **arguments: Any) -> str:
+    # A function of ours (revision 0012): jsonb's || merges one level only, and re-orders the keys.
+    column, patch = (compiler.process(clause, **arguments) for clause in element.clauses)
+    return f"json_merge_patch(coalesce({column}, '{{}}'), {patch})"
+
+
 class transaction_lock(FunctionElement[Any]):  # noqa: N801 (reads as the SQL function that it is)
     """Waits until no other transaction holds the lock of this name, and holds it to the end of this one.
 

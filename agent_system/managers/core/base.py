@@ -16,7 +16,9 @@ from agent_system.managers.core.failures import explained
 from agent_system.managers.core.insertion import write_all
 from agent_system.managers.core.loading import load_relations
 from agent_system.managers.core.pagination import PageRequest, equals, parse_order
-from agent_system.managers.core.steps import in_steps
+from agent_system.managers.core.patches import PatchWork, patched_column
+from agent_system.managers.core.rules import TableRules
+from agent_system.managers.core.steps import in_chunks, in_steps
 from agent_system.managers.core.store import Check, Revision, RowStore
 
 if TYPE_CHECKING:
@@ -38,8 +40,6 @@ T = TypeVar("T")
 
 DEFAULT_PAGE = 100
 ITER_PAGE = 500
-# SQLite allows 32,766 parameters in a statement, PostgreSQL's protocol 32,767.
-CHUNK = 10_000
 
 
 class Manager(Generic[Row]):
@@ -53,12 +53,16 @@ class Manager(Generic[Row]):
     """The table class."""
     hot: ClassVar[bool] = False
     """Whether lookups by id go through the hot cache: for tables that are read far more often than written."""
+    hot_name: ClassVar[str | None] = None
+    """A unique column of texts by which rows are looked up through the hot cache too; the key must be a number."""
     audited: ClassVar[str | None] = None
     """The entity type under which changes are written to the audit trail; None when they are not."""
     kept: ClassVar[frozenset[str]] = frozenset()
     """Columns that only the manager writes, such as counters; data that name one are refused."""
     fixed: ClassVar[frozenset[str]] = frozenset()
     """Columns that are given with a new row and cannot be changed."""
+    triggered: ClassVar[frozenset[str]] = frozenset()
+    """Columns that triggers of the database write when a row is changed."""
 
     def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._db = db
@@ -68,7 +72,7 @@ class Manager(Generic[Row]):
     def store(self) -> RowStore[Row]:
         """What units of work are made of; needs a connected database, because statements differ by engine."""
         dialect, clock = self._db.dialect, self._clock
-        return RowStore(self.entity, dialect, clock, self.audited, hot=self.hot, kept=self.kept, fixed=self.fixed)
+        return RowStore(self.entity, dialect, clock, TableRules.of(self))
 
     @property
     def plans(self) -> TablePlans[Row]:
@@ -118,7 +122,8 @@ class Manager(Generic[Row]):
         many = await in_steps(self.new_values, rows)
         inserts = await in_steps(lambda values: self.insertion(values, audit=False), many)
         trail = self.store.trail
-        event = trail.parameters("created", None, data={"ids": self._keys(many)}) if trail is not None else None
+        keys = [str(values.get(self.plans.primary_key[0])) for values in many]
+        event = trail.parameters("created", None, data={"ids": keys}) if trail is not None else None
 
         def work(executor: Executor) -> None:
             write_all(executor, inserts)
@@ -141,15 +146,26 @@ class Manager(Generic[Row]):
             ValidationError: The changes were refused.
         """
         key = self.store.keys.existing(id)
-        values = self.store.validator.change_values(changes)
-        self.normalise(values)
-        if expected_version is not None and not self.store.is_versioned:
-            message = f"{self.store.name} has no version to expect"
-            raise ValidationError(message, field="expected_version", entity=self.store.name)
+        values = self._checked_changes(changes, expected_version)
 
         def work(executor: Executor) -> dict[str, Any]:
             return self.store.change(executor, key, values, expected_version=expected_version, check=self.check_change)
 
+        return self.plans.hydrate.build(await self.run(work, values))
+
+    async def patch(self, id: Any, column: str, patch: Mapping[str, Any], expected_version: int | None = None) -> Row:  # noqa: A002
+        """Apply a merge patch (RFC 7396) to a JSON column: objects merge, None removes a key, others replace.
+
+        The database does it, so that of two writers of one document both survive.
+
+        Raises:
+            NotFoundError: There is no such row.
+            ConflictError: It is not at `expected_version`.
+            ValidationError: The patch was refused, or there is no object in the column.
+        """
+        key = self.store.keys.existing(id)
+        values = self._checked_changes({patched_column(self.store, column, patch): patch}, expected_version)
+        work = PatchWork(self.store, key, values, self._clock, expected_version, self.check_change)
         return self.plans.hydrate.build(await self.run(work, values))
 
     async def upsert(self, data: Mapping[str, Any] | Row, on: Sequence[str]) -> Row:
@@ -210,14 +226,11 @@ class Manager(Generic[Row]):
 
     async def get_many(self, ids: Iterable[Any]) -> dict[Any, Row]:
         """Return the rows with these ids by id, in the order of the ids; ids without a row are left out."""
-        name = self.plans.primary_key[0]
-        keys = (self.store.keys.possible(one) for one in ids)
-        wanted = list(dict.fromkeys(key[name] for key in keys if key is not None))
-        column = self.plans.columns[name]
+        name, column = self.plans.primary_key[0], self.plans.columns[self.plans.primary_key[0]]
+        wanted = self.store.keys.distinct(ids)
         found: dict[Any, Row] = {}
-        for start in range(0, len(wanted), CHUNK):
-            rows = await self.select(self.query().where(column.in_(wanted[start : start + CHUNK])))
-            found |= {getattr(row, name): row for row in rows}
+        for part in in_chunks(wanted):
+            found |= {getattr(row, name): row for row in await self.select(self.query().where(column.in_(part)))}
         return {one: found[one] for one in wanted if one in found}
 
     async def find(self, **values: Any) -> builtins.list[Row]:
@@ -328,5 +341,10 @@ class Manager(Generic[Row]):
         except DuplicateKeyError:
             return await self.run(work, values)
 
-    def _keys(self, many: Sequence[Mapping[str, Any]]) -> builtins.list[str]:
-        return [str(values.get(self.plans.primary_key[0])) for values in many]
+    def _checked_changes(self, changes: Mapping[str, Any] | Row, expected_version: int | None) -> dict[str, Any]:
+        values = self.store.validator.change_values(changes)
+        self.normalise(values)
+        if expected_version is not None and not self.store.is_versioned:
+            message = f"{self.store.name} has no version to expect"
+            raise ValidationError(message, field="expected_version", entity=self.store.name)
+        return values

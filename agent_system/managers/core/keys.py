@@ -10,7 +10,7 @@ from agent_system.managers.core.pagination import attribute
 from agent_system.managers.core.validation import KEY_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent_system.database.plans import TablePlans
     from agent_system.managers.core.validation import RowValidator
@@ -58,6 +58,11 @@ class RowKeys:
         if key is None:
             raise NotFoundError(self._name, id_)
         return key
+
+    def distinct(self, ids: Iterable[Any]) -> list[Any]:
+        """The values of a key of one column that ids mean, each once and in order; what can be no id is left out."""
+        keys = (self.possible(one) for one in ids)
+        return list(dict.fromkeys(key[self._plans.primary_key[0]] for key in keys if key is not None))
 
     def from_text(self, text: str) -> Any:
         """The id that was written as text, where ids of any table are kept together."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import TablePlans
 
-__all__ = ["NameLookup"]
+__all__ = ["NameLookup", "find_by_name"]
 
 Row = TypeVar("Row")
 
@@ -40,3 +40,17 @@ class NameLookup(Generic[Row]):
         plan = self._shared if owner is None else self._owned
         rows = await db.fetch(plan, plan.encode({"name_key": name_key(name), "owner": owner}))
         return self._hydrate(rows[0]) if rows else None
+
+
+async def find_by_name(db: DatabaseManager, plans: TablePlans[Row], name: str, column: str = "name_key") -> Row | None:
+    """Return the row of a name that is unique in its table, without regard to case; None when there is none.
+
+    Args:
+        db: The database.
+        plans: The table's statements; the lookup goes through the hot cache where `column` is their `hot_name`.
+        name: The name in any spelling.
+        column: Where the compared form of the names is kept.
+    """
+    plan = plans.get_by(column)
+    rows = await db.fetch(plan, plan.encode({column: name_key(name)}))
+    return plans.hydrate(rows[0]) if rows else None

@@ -6,7 +6,7 @@ stores into one unit of work, so that they are one transaction.
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -21,12 +21,13 @@ from agent_system.managers.core.encoding import RowEncoder
 from agent_system.managers.core.images import generate_image
 from agent_system.managers.core.insertion import Insertion
 from agent_system.managers.core.keys import RowKeys
+from agent_system.managers.core.rules import TableRules
 from agent_system.managers.core.validation import RowValidator
 from agent_system.models.codec import decode_json
 from agent_system.models.columns import Json, UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Dialect
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from agent_system.database.plans import Plan
 
 __all__ = ["Check", "Revision", "RowStore", "differing"]
+
+PLAIN = TableRules()
+MICROSECOND = timedelta(microseconds=1)
 
 Row = TypeVar("Row", bound=SQLModel)
 Check: TypeAlias = "Callable[[Executor, dict[str, Any], dict[str, Any]], str | None]"
@@ -49,20 +53,23 @@ class RowStore(Generic[Row]):
         entity: type[Row],
         dialect: Dialect,
         clock: Callable[[], datetime],
-        audited: str | None = None,
-        *,
-        hot: bool = False,
-        kept: frozenset[str] = frozenset(),
-        fixed: frozenset[str] = frozenset(),
+        rules: TableRules = PLAIN,
     ) -> None:
         self.entity = entity
         self.name = entity.__name__
-        self.plans = TablePlans(entity, dialect, is_hot=hot)
-        self.validator = RowValidator(self.plans, kept=kept, fixed=fixed)
+        self.plans = TablePlans(entity, dialect, is_hot=rules.hot, hot_name=rules.hot_name)
+        self.validator = RowValidator(self.plans, kept=rules.kept, fixed=rules.fixed)
         self.keys = RowKeys(self.plans, self.validator)
         self.cascade = Cascade(self.plans.table, dialect, clock)
-        self.trail = AuditTrail(audited, dialect, clock) if audited else None
+        self.trail = AuditTrail(rules.audited, dialect, clock) if rules.audited else None
         self.is_versioned = "version" in self.plans.columns
+        """Whether a change can expect a version."""
+        self.counts_changes = self.is_versioned and "version" not in rules.triggered
+        """Whether every change raises the version; where a trigger does, only a change of the content is one."""
+        self.is_triggered = bool(rules.triggered - {"updated_at"})
+        """Whether triggers write columns of a changed row, which has to be read again."""
+        self.is_dated = "updated_at" in rules.triggered
+        """Whether a trigger dates a change whose moment is not later than the one before."""
         self._clock = clock
         self._touches = "updated_at" in self.plans.columns
         columns = self.plans.columns.items()
@@ -164,28 +171,54 @@ class RowStore(Generic[Row]):
         """
         changes = dict(changes)
         before: dict[str, Any] | None = None
-        if check is not None or self.trail is not None:
+        if check is not None or self.trail is not None or self.is_dated:
             before = self.get(executor, key, lock=True)
             if before is None:
                 raise NotFoundError(self.name, _shown(key))
             self._check_version(before, key, expected_version)
             if check is not None:
                 event_type = check(executor, before, changes) or event_type
+            if self.is_dated:
+                changes.setdefault("updated_at", self.moment_after(before))
         if before is None or self.plans.computed:
             after = self._update(executor, key, changes, expected_version)
         else:
             after = self._update_known(executor, key, changes, before)
-        if self.trail is not None and before is not None:
-            changed = [name for name in changes if before[name] != after[name]]
-            event = self.trail.parameters(
-                event_type,
-                _shown(key),
-                before={name: before[name] for name in changed},
-                after={name: after[name] for name in changed},
-                tree_id=after.get("tree_id"),
-            )
-            self.trail.write(executor, event)
+        if self.is_triggered:
+            after = self.get(executor, key) or after
+        if before is not None:
+            self.write_event(executor, event_type, key, before, after, changes)
         return after
+
+    def moment_after(self, before: Mapping[str, Any]) -> datetime:
+        """When a row is changed: now, and later than it was changed last.
+
+        A trigger takes a statement that leaves the moment as it is for one that does not know of it.
+        """
+        last: datetime = before["updated_at"]
+        return max(self._clock(), last + MICROSECOND)
+
+    def write_event(
+        self,
+        executor: Executor,
+        event_type: str,
+        key: Mapping[str, Any],
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        changes: Iterable[str],
+    ) -> None:
+        """Write down, where the table is audited, what became of these columns of a row."""
+        if self.trail is None:
+            return
+        changed = [name for name in changes if before[name] != after[name]]
+        event = self.trail.parameters(
+            event_type,
+            _shown(key),
+            before={name: before[name] for name in changed},
+            after={name: after[name] for name in changed},
+            tree_id=after.get("tree_id"),
+        )
+        self.trail.write(executor, event)
 
     def revise(
         self,
@@ -221,13 +254,13 @@ class RowStore(Generic[Row]):
         """Change a row that was just read and locked: what it is afterwards follows from what it was."""
         if self._touches:
             changes.setdefault("updated_at", self._clock())
-        plan = self.plans.update(tuple(changes), raises_version=self.is_versioned, returning=False)
+        plan = self.plans.update(tuple(changes), raises_version=self.counts_changes, returning=False)
         values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
         parameters = self.encode(plan, values)
         executor.change(plan, parameters)
         self._normalise(changes, plan, parameters, prefix="set_")
         after = {**before, **changes}
-        if self.is_versioned:
+        if self.counts_changes:
             after["version"] += 1
         return after
 
@@ -237,7 +270,7 @@ class RowStore(Generic[Row]):
         if self._touches:
             changes.setdefault("updated_at", self._clock())
         plan = self.plans.update(
-            tuple(changes), raises_version=self.is_versioned, expects_version=expected_version is not None
+            tuple(changes), raises_version=self.counts_changes, expects_version=expected_version is not None
         )
         values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
         if expected_version is not None:

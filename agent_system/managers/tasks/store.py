@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_system.errors import ForeignKeyError, ValidationError
+from agent_system.managers.core.rules import TableRules
 from agent_system.managers.core.store import RowStore
 from agent_system.managers.tasks.endings import TaskEndings
 from agent_system.managers.tasks.states import UNSUCCESSFUL, move
@@ -30,7 +31,7 @@ class TaskStore(RowStore[Task]):
     def __init__(
         self, dialect: Dialect, clock: Callable[[], datetime], log: ActivityLog, fixed: frozenset[str]
     ) -> None:
-        super().__init__(Task, dialect, clock, EntityType.TASK, fixed=fixed)
+        super().__init__(Task, dialect, clock, TableRules(audited=EntityType.TASK, fixed=fixed))
         self.log = log
         self.endings = TaskEndings(self, log, clock)
 
