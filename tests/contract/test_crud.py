@@ -32,6 +32,7 @@ ATTRIBUTES = (
 )  # fmt: skip
 UNIQUE = {
     "agents", "tools", "users", "identities", "projects", "hosts", "models", "relations", "budgets",
+    "message_feedback",
 }  # fmt: skip
 KEYLESS = "no such id"
 

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agent_system.errors import ForeignKeyError, NotFoundError, ValidationError
+from agent_system.errors import ForeignKeyError, NotFoundError, TransitionError, ValidationError
 from agent_system.managers.conversations.message_log import MessageLog
 from agent_system.managers.conversations.message_reading import DEFAULT_LAST, MessageReader, check_limit
 from agent_system.managers.conversations.message_removal import MessageRemoval
+from agent_system.managers.conversations.message_stream import (
+    FLUSH_CHARACTERS,
+    FLUSH_SECONDS,
+    FlushLimits,
+    opened_stream,
+)
+from agent_system.managers.conversations.streaming import StreamStates
 from agent_system.managers.core.steps import in_steps
 from agent_system.managers.users.identity_writer import identity_writer
 from agent_system.models import Message
+from agent_system.types import MessageRole, StreamingState
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
     from agent_system.database.executor import Executor, Work
+    from agent_system.managers.conversations.message_stream import MessageStream
 
 __all__ = ["MessageManager"]
 
 Data = Mapping[str, Any] | Message
 MOST_FAMILIAR = 10_000
+STALE = timedelta(minutes=1)
 # The author of a message without one; no identity has this id, because it would be empty.
 NOBODY = ""
 
@@ -41,7 +53,7 @@ class MessageManager(MessageReader):
         >>> history = await em.messages.last(conversation.id, 50)
     """
 
-    fixed = frozenset({"uid", "conversation_id", "parent_id"})
+    fixed = frozenset({"uid", "conversation_id", "parent_id", "streaming_state"})
 
     # Writing.
 
@@ -136,7 +148,7 @@ class MessageManager(MessageReader):
         return MessageRemoval(self.store, self._conversations, self._log).remove(key["id"])
 
     async def _write(
-        self, rows: builtins.list[Data], expected_revision: int | None = None, head: str | None = None
+        self, rows: Sequence[Data], expected_revision: int | None = None, head: str | None = None
     ) -> builtins.list[Message]:
         values, write = await self._prepare(rows, expected_revision, head)
         if values:
@@ -145,7 +157,7 @@ class MessageManager(MessageReader):
         return await in_steps(self.plans.hydrate.build, values)
 
     async def _prepare(
-        self, rows: builtins.list[Data], expected_revision: int | None, head: str | None = None
+        self, rows: Sequence[Data], expected_revision: int | None, head: str | None = None
     ) -> tuple[builtins.list[dict[str, Any]], Work[None]]:
         values = await in_steps(self.new_values, rows)
         if head is not None and any(each["parent_id"] is not None for each in values):
@@ -154,6 +166,110 @@ class MessageManager(MessageReader):
         inserts = await in_steps(self._log.prepare, values)
         given = [each["uid"] for each, data in zip(values, rows, strict=True) if "uid" in _keys(data)]
         return values, self._log.append(values, inserts, given, expected_revision, head)
+
+    # Streaming.
+
+    def stream(
+        self,
+        conversation_id: UUID | None,
+        data: Data | None = None,
+        *,
+        flush_seconds: float = FLUSH_SECONDS,
+        flush_characters: int = FLUSH_CHARACTERS,
+        expected_revision: int | None = None,
+        head: str | None = None,
+    ) -> AbstractAsyncContextManager[MessageStream]:
+        """Begin a message and give a `MessageStream` for its text; at the end of the block the message is complete.
+
+        With an error or a cancellation it is interrupted and keeps what was written. A crash costs no text that is
+        older than `flush_seconds`.
+
+        Args:
+            conversation_id: The conversation; None is a message outside of any.
+            data: The message; None is one of the assistant.
+            flush_seconds: How long text may wait before it is written.
+            flush_characters: How much text may wait before it is written.
+            expected_revision: As for `append`.
+            head: As for `append`.
+
+        Raises:
+            TransactionError: A transaction is open.
+            NotFoundError: There is no such conversation, or no such head.
+            ValidationError: The data were refused.
+
+        Example:
+            >>> async with em.messages.stream(conversation.id) as stream:
+            ...     async for text in model:
+            ...         if not await stream.write(text):
+            ...             break
+        """
+
+        async def begin() -> Message:
+            return await self.begin(conversation_id, data, expected_revision=expected_revision, head=head)
+
+        limits = FlushLimits(flush_seconds, flush_characters)
+        return opened_stream(self._db, self._streams, begin, limits)
+
+    async def begin(
+        self,
+        conversation_id: UUID | None,
+        data: Data | None = None,
+        *,
+        expected_revision: int | None = None,
+        head: str | None = None,
+    ) -> Message:
+        """Write a message whose text is to come, by `append_chunk`; see `append` and `create`."""
+        given = _in_conversation(conversation_id, {"role": MessageRole.ASSISTANT} if data is None else data)
+        streamed = {"updated_at": self._clock(), **given, "streaming_state": StreamingState.STREAMING}
+        if conversation_id is None:
+            return await self.create(streamed)
+        return await self.append(conversation_id, streamed, expected_revision=expected_revision, head=head)
+
+    async def append_chunk(self, id: int, text: str) -> bool:  # noqa: A002
+        """Add text to a message that is streamed, at once; False when it has ended, and then nothing was written.
+
+        Raises:
+            NotFoundError: There is no such message.
+            ValidationError: The text is none.
+        """
+        return await self._streams.append(id, text)
+
+    async def finish(self, id: int, text: str = "", **changes: Any) -> Message:  # noqa: A002
+        """Complete a message that is streamed; one that is complete already stays as it is.
+
+        Args:
+            id: Key of the message.
+            text: What still comes.
+            changes: Other columns to set: output_tokens, tool_calls, response_time_ms ...
+
+        Raises:
+            NotFoundError: There is no such message.
+            TransitionError: It was stopped or interrupted, or never streamed; nothing was written.
+            ValidationError: A value was refused.
+        """
+        return await self._streams.end(id, StreamingState.COMPLETE, text, changes)
+
+    async def stop(self, id: int) -> Message:  # noqa: A002
+        """Let a message be as it is now: whatever comes of it later is not written. One that has ended stays as it is.
+
+        Raises:
+            NotFoundError: There is no such message.
+        """
+        try:
+            return await self._streams.end(id, StreamingState.STOPPED, "", {})
+        except TransitionError:
+            return await self.require(id)
+
+    async def recover_streams(self, older_than: timedelta = STALE) -> builtins.list[Message]:
+        """Mark as interrupted what is being streamed and has not grown for so long; return it.
+
+        To be called when a runtime starts. A `MessageStream` that waits for its model says every ten seconds that it is
+        alive, so that after a minute its process is gone.
+
+        Args:
+            older_than: For how long nothing was written; `timedelta(0)` where no other process streams.
+        """
+        return await self._streams.recover(older_than)
 
     def _familiar_author(self, data: Data) -> str | None:
         """The author of a message that stands alone, when their identity was seen; None when more has to be written."""
@@ -175,6 +291,10 @@ class MessageManager(MessageReader):
         return set()
 
     @cached_property
+    def _streams(self) -> StreamStates:
+        return StreamStates(self.store, self.run, self._clock)
+
+    @cached_property
     def _log(self) -> MessageLog:
         identities = identity_writer(self._db.dialect, self._clock)
         return MessageLog(self.store, self._conversations, identities, self._clock)
@@ -184,7 +304,7 @@ def _keys(data: Data) -> Iterable[str]:
     return data if isinstance(data, Mapping) else vars(data)
 
 
-def _in_conversation(conversation_id: UUID, data: Data) -> Data:
+def _in_conversation(conversation_id: UUID | None, data: Data) -> Mapping[str, Any]:
     if isinstance(data, Mapping):
         return {**data, "conversation_id": conversation_id}
     given = {key: value for key in Message.model_fields if (value := getattr(data, key)) is not None}

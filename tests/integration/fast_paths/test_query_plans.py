@@ -100,18 +100,20 @@ class Explainer:
     async def check_plan(self, plan: Plan, values: dict[str, Any], *, sorts: bool = False) -> None:
         await self._check(plan.sql, plan.encode(values), sorts=sorts)
 
-    async def check(self, verb: Awaitable[Any], *, sorts: bool = False) -> None:
-        """Run a verb and look at all statements that it sent."""
+    async def check(self, verb: Awaitable[Any], *, sorts: bool = False, index: str | None = None) -> None:
+        """Run a verb and look at all statements that it sent; one may read the whole of this index."""
         with self.engine.listening() as heard:
             await verb
         statements = [one for one in heard if one[0].startswith(("SELECT", "WITH", "UPDATE", "DELETE"))]
         assert statements
         for statement, parameters in statements:
-            await self._check(statement, parameters, sorts=sorts)
+            await self._check(statement, parameters, sorts=sorts, index=index)
 
-    async def _check(self, statement: str, parameters: Sequence[Any], *, sorts: bool) -> None:
+    async def _check(self, statement: str, parameters: Sequence[Any], *, sorts: bool, index: str | None = None) -> None:
         explained = await self.engine.explain(statement, parameters, sorts=sorts)
-        is_indexed = self.engine.is_indexed(explained, has_condition="WHERE" in statement)
+        is_indexed = (index is not None and index in explained) or self.engine.is_indexed(
+            explained, has_condition="WHERE" in statement
+        )
         assert is_indexed, f"{statement}\n{explained}"
         assert sorts or not self.engine.sorts(explained), f"{statement}\n{explained}"
 
@@ -275,3 +277,21 @@ async def test_feedback_and_what_refers_to_a_message_is_found_by_it(db: Database
     await explainer.check(em.message_feedback.of(message.id), sorts=True)
     await explainer.check(em.message_feedback.summary(conversation_id=conversation.id), sorts=True)
     await explainer.check(em.messages.delete(message.id), sorts=True)
+
+
+async def test_streams_are_found_by_their_keys_and_the_stale_ones_by_their_index(
+    db: DatabaseManager, explainer: Explainer
+) -> None:
+    em = EntityManager(db)
+    conversation = await em.conversations.create({"title": "talk"})
+    message = await em.messages.begin(conversation.id)
+    states = em.messages._streams
+    # The index has nothing but what is being streamed, so that all of it is little.
+    for verb in (
+        lambda: em.messages.append_chunk(message.id, "more"),
+        lambda: states.append(message.id, "more", 4),
+        em.messages.recover_streams,
+        lambda: em.messages.finish(message.id),
+        lambda: em.messages.stop(message.id),
+    ):
+        await explainer.check(verb(), index="idx_messages_streaming")
