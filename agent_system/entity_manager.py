@@ -15,6 +15,7 @@ from agent_system.managers.conversations.feedback import FeedbackManager
 from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
+from agent_system.managers.games.games import GameManager
 from agent_system.managers.ledger.alerts import AlertManager
 from agent_system.managers.ledger.budgets import BudgetManager
 from agent_system.managers.ledger.credits import CreditManager
@@ -23,6 +24,7 @@ from agent_system.managers.ledger.model_prices import ModelPriceManager
 from agent_system.managers.ledger.model_usage import ModelUsageManager
 from agent_system.managers.ledger.models import ModelManager
 from agent_system.managers.ledger.token_usage import TokenUsageManager
+from agent_system.managers.links.links import LinkManager
 from agent_system.managers.memories.memories import MemoryManager
 from agent_system.managers.processes.process_instances import ProcessInstanceManager
 from agent_system.managers.processes.processes import ProcessManager
@@ -93,6 +95,8 @@ class EntityManager:
         self.credits = CreditManager(db, clock=clock)
         self.alerts = AlertManager(db, clock=clock)
         self.model_usage = ModelUsageManager(db, clock=clock)
+        self.links = LinkManager(db, clock=clock)
+        self.games = GameManager(db, clock=clock)
         self.tool_usage = ToolUsageManager(db, clock=clock)
         # Seed 001's entity types, for the verbs that take the type as an argument.
         self._by_type: dict[str, Manager[Any]] = {

@@ -36,7 +36,7 @@ class Game(TableModel, table=True):
         Index("idx_games_user_type", "user_id", "game_type"),
         partial_index("user_id", "game_type", where="status = 'active'", name="uq_games_active", unique=True),
         Index("idx_games_type_score", "game_type", "score"),
-        Index("idx_games_status_updated_at", "status", "updated_at"),
+        Index("idx_games_updated_at", "updated_at"),
         enum_check("status", GameStatus),
         COUNTED_KEY,
     )

@@ -32,6 +32,8 @@ class Link(TableModel, table=True):
 
     __tablename__ = "links"
     __table_args__ = (
+        # On PostgreSQL no tree: it would hold no address of more than 2,704 bytes.
+        Index("idx_links_url", "url", postgresql_using="hash"),
         Index("idx_links_domain", "domain", "timestamp"),
         Index("idx_links_timestamp", "timestamp"),
         Index("idx_links_status", "analysis_status"),

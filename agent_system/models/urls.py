@@ -74,7 +74,7 @@ def url_domain(url: str) -> str:
 
 
 def url_hash(url: str) -> str:
-    """Return what a normalised address is looked up by: an index of PostgreSQL holds no text of 8,000 characters."""
+    """Return what a normalised address is looked up by: no unique index of PostgreSQL holds 8,000 characters."""
     return hashlib.sha256(url.encode()).hexdigest()
 
 
@@ -169,9 +169,10 @@ def _readable(label: str) -> str:
     if not label.startswith("xn--"):
         return label
     try:
-        return label.removeprefix("xn--").encode().decode("punycode")
+        name = label.removeprefix("xn--").encode().decode("punycode")
     except UnicodeError:
         return label
+    return name if name.isprintable() else label
 
 
 def _escaped(text: str, allowed: str) -> str:

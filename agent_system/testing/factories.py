@@ -70,6 +70,8 @@ class Factories:
             },
             "token_usage": lambda _: {"model_id": self._owners["models"]},
             "tool_usage": lambda name: {"tool_name": name},
+            "links": lambda name: {"url": f"https://example.com/{name}"},
+            "games": lambda name: {"user_id": name, "game_type": "snake"},
             "credits": lambda name: {"provider": name},
             "alerts": lambda name: {"alert_type": name},
             "model_usage": lambda name: {"model_name": name},

@@ -75,6 +75,7 @@ def create_links() -> None:
     partial_index(op.f("idx_links_retry"), "links", ["retry_at"], where="analysis_status = 'error'")
     op.create_index(op.f("idx_links_status"), "links", ["analysis_status"])
     op.create_index(op.f("idx_links_timestamp"), "links", ["timestamp"])
+    op.create_index(op.f("idx_links_url"), "links", ["url"], postgresql_using="hash")
     op.create_index(op.f("idx_links_topic"), "links", ["main_topic_key", "timestamp"])
 
 
@@ -99,7 +100,7 @@ def create_games() -> None:
         ),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("idx_games_status_updated_at"), "games", ["status", "updated_at"])
+    op.create_index(op.f("idx_games_updated_at"), "games", ["updated_at"])
     op.create_index(op.f("idx_games_type_score"), "games", ["game_type", "score"])
     op.create_index(op.f("idx_games_user_status"), "games", ["user_id", "status", "updated_at"])
     op.create_index(op.f("idx_games_user_type"), "games", ["user_id", "game_type"])

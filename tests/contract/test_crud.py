@@ -28,11 +28,12 @@ ATTRIBUTES = (
     "budgets",
     "message_feedback",
     "memories",
-    "budgets", "credits", "alerts", "model_usage",
+    "budgets", "credits", "alerts", "model_usage", "links", "games",
 )  # fmt: skip
 UNIQUE = {
     "agents", "tools", "users", "identities", "projects", "hosts", "models", "relations", "budgets",
     "message_feedback",
+    "links", "games",
 }  # fmt: skip
 KEYLESS = "no such id"
 

@@ -14,7 +14,9 @@ from agent_system.models.codec import encode_text
 from agent_system.models.columns import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import ColumnElement
 
     from agent_system.managers.core.base import Manager
 
@@ -27,7 +29,11 @@ LONGEST_TERM = 1_000
 
 
 async def find_containing(
-    manager: Manager[Row], term: str, fields: Iterable[str] | None = None, limit: int = 50
+    manager: Manager[Row],
+    term: str,
+    fields: Iterable[str] | None = None,
+    limit: int = 50,
+    where: Sequence[ColumnElement[bool]] = (),
 ) -> list[Row]:
     """Return rows with `term` in one of their texts, the newest first; an empty term finds nothing.
 
@@ -36,6 +42,7 @@ async def find_containing(
         term: What to look for, as it stands there; only the case of letters does not matter.
         fields: The columns to look in; None is every text column.
         limit: At most so many rows.
+        where: What the rows have to fulfil besides.
 
     Raises:
         ValidationError: A field is no text column, or the term is too long.
@@ -48,7 +55,7 @@ async def find_containing(
         return []
     wanted = or_(*(contains_text(column, encode_text(term)) for column in columns))
     newest_first = [manager.plans.columns[key].desc() for key in manager.plans.primary_key]
-    return await manager.select(manager.query().where(wanted).order_by(*newest_first).limit(limit))
+    return await manager.select(manager.query().where(wanted, *where).order_by(*newest_first).limit(limit))
 
 
 def _text_columns(manager: Manager[Any], fields: Iterable[str] | None) -> list[Any]:
