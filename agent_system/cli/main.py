@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent_system.cli import backups, importing, schema, seed, show, state, stats
+from agent_system.cli import backups, doctor, importing, schema, seed, show, state, stats
 from agent_system.cli.context import Options
 from agent_system.cli.exit_codes import exit_code
 from agent_system.cli.output import fail_line
@@ -31,6 +31,7 @@ app.command()(backups.restore)
 app.command()(seed.seed)
 app.command()(stats.stats)
 app.command()(state.health)
+app.command()(doctor.doctor)
 app.command()(schema.upgrade)
 app.command()(schema.downgrade)
 app.command()(schema.current)

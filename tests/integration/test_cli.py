@@ -278,3 +278,16 @@ def test_seeding_makes_what_is_lacking_once(command: Command) -> None:
     wrong = command("seed", "nonsense")
     assert wrong.code == EXIT_CODES[ValidationError]
     assert "models" in wrong.err
+
+
+@requires.database_file
+def test_the_doctor_tells_how_bad_it_is(command: Command, database_url: str) -> None:
+    command("upgrade")
+    Path(str(make_url(database_url).database)).chmod(0o600)
+    assert command("doctor").code == 0
+    assert command("doctor", "--json").json["fixed"] == []
+    Path(str(make_url(database_url).database)).chmod(0o666)
+    assert command("doctor").code == 20
+    os.link(str(make_url(database_url).database), f"{make_url(database_url).database}.second")
+    examined = command("doctor")
+    assert (examined.code, "hard links" in examined.out) == (21, True)
