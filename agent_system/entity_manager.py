@@ -16,6 +16,7 @@ from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
 from agent_system.managers.games.games import GameManager
+from agent_system.managers.health import SystemHealth, measure
 from agent_system.managers.ledger.alerts import AlertManager
 from agent_system.managers.ledger.budgets import BudgetManager
 from agent_system.managers.ledger.credits import CreditManager
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from agent_system.database.dialects.base import EngineHealth
     from agent_system.database.manager import DatabaseManager
     from agent_system.managers.core.base import Manager
 
@@ -67,6 +67,7 @@ class EntityManager:
 
     def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.db = db
+        self._clock = clock
         self.agents = AgentManager(db, clock=clock)
         self.tools = ToolManager(db, clock=clock)
         self.tasks = TaskManager(db, clock=clock)
@@ -175,9 +176,9 @@ class EntityManager:
             entities |= {(name, str(key)): entity for key, entity in (await manager.get_many(keys)).items()}
         return [entities[end] for end in dict.fromkeys(ends) if end in entities]
 
-    async def health(self) -> EngineHealth:
-        """Measure how the database is."""
-        return await self.db.health()
+    async def health(self) -> SystemHealth:
+        """Measure how the database is, and the work that waits in it; see `SystemHealth`."""
+        return await measure(self.db, self._clock)
 
     def of_type(self, entity_type: str) -> Manager[Any]:
         """The manager of an entity type: agent, tool, task, context_document (or document), process or event.
