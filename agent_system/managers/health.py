@@ -14,7 +14,7 @@ from agent_system.models import metadata
 from agent_system.types import JobStatus, StreamingState, TaskStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from agent_system.database.dialects.base import EngineHealth
@@ -79,7 +79,8 @@ async def measure(db: DatabaseManager, clock: Callable[[], datetime]) -> SystemH
     statement = _figures(clock())
 
     def work(executor: Executor) -> dict[str, Any]:
-        return {**executor.execute(statement).mappings().one()}
+        found: Mapping[str, Any] = executor.execute(statement).mappings().one()
+        return {str(name): value for name, value in found.items()}
 
     try:
         return SystemHealth(engine_health=engine, head_revision=head, **await db.read(work))
