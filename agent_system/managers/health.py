@@ -14,7 +14,7 @@ from agent_system.models import metadata
 from agent_system.types import JobStatus, StreamingState, TaskStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
 
     from agent_system.database.dialects.base import EngineHealth
@@ -59,7 +59,8 @@ class SystemHealth:
     def as_dict(self) -> dict[str, Any]:
         """All figures by name, the engine's first."""
         own = asdict(self)
-        return own.pop("engine_health") | own | {"cache_hit_ratio": self.cache_hit_ratio}
+        engine: dict[str, Any] = own.pop("engine_health")
+        return engine | own | {"cache_hit_ratio": self.cache_hit_ratio}
 
     def __getattr__(self, name: str) -> Any:
         """Give the engine's figures under their own names."""
@@ -79,8 +80,8 @@ async def measure(db: DatabaseManager, clock: Callable[[], datetime]) -> SystemH
     statement = _figures(clock())
 
     def work(executor: Executor) -> dict[str, Any]:
-        found: Mapping[str, Any] = executor.execute(statement).mappings().one()
-        return {str(name): value for name, value in found.items()}
+        result = executor.execute(statement)
+        return dict(zip(result.keys(), result.one(), strict=True))
 
     try:
         return SystemHealth(engine_health=engine, head_revision=head, **await db.read(work))
