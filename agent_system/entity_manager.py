@@ -10,6 +10,7 @@ from agent_system.managers.agents.agents import AgentManager
 from agent_system.managers.agents.tools import ToolManager
 from agent_system.managers.audit.events import EventManager
 from agent_system.managers.audit.relations import RelationManager
+from agent_system.managers.conversations.analytics import ChatAnalytics
 from agent_system.managers.conversations.conversations import ConversationManager
 from agent_system.managers.conversations.feedback import FeedbackManager
 from agent_system.managers.conversations.messages import MessageManager
@@ -95,6 +96,7 @@ class EntityManager:
         self.budgets = BudgetManager(db, clock=clock)
         self.credits = CreditManager(db, clock=clock)
         self.alerts = AlertManager(db, clock=clock)
+        self.analytics = ChatAnalytics(db)
         self.model_usage = ModelUsageManager(db, clock=clock)
         self.links = LinkManager(db, clock=clock)
         self.games = GameManager(db, clock=clock)
