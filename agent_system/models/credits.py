@@ -16,6 +16,7 @@ from agent_system.models.fields import (
     json_field,
     meta_field,
     moment_field,
+    partial_index,
     real_field,
     text_field,
     updated_at_field,
@@ -58,7 +59,7 @@ class CreditAlert(TableModel, table=True):
     __tablename__ = "credit_alerts"
     __table_args__ = (
         Index("idx_alerts_type_time", "alert_type", "created_at"),
-        Index("idx_credit_alerts_active", "acknowledged", "created_at"),
+        partial_index("created_at", where="NOT acknowledged", name="idx_credit_alerts_active"),
         enum_check("severity", AlertSeverity),
         COUNTED_KEY,
     )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from scripts.benchmarks.contenders.registry import CONTENDERS
 from scripts.benchmarks.runner import run
-from scripts.benchmarks.workload import Counts
-from scripts.benchmarks.workloads import WORKLOADS
+from scripts.benchmarks.workloads import WORKLOADS, Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
