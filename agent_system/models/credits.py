@@ -16,7 +16,6 @@ from agent_system.models.fields import (
     json_field,
     meta_field,
     moment_field,
-    partial_index,
     real_field,
     text_field,
     updated_at_field,
@@ -59,7 +58,7 @@ class CreditAlert(TableModel, table=True):
     __tablename__ = "credit_alerts"
     __table_args__ = (
         Index("idx_alerts_type_time", "alert_type", "created_at"),
-        partial_index("created_at", where="NOT acknowledged", name="idx_credit_alerts_active"),
+        Index("idx_credit_alerts_active", "acknowledged", "created_at"),
         enum_check("severity", AlertSeverity),
         COUNTED_KEY,
     )

@@ -212,7 +212,7 @@ def create_credit_alerts() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("idx_alerts_type_time"), "credit_alerts", ["alert_type", "created_at"])
-    partial_index(op.f("idx_credit_alerts_active"), "credit_alerts", ["created_at"], where="NOT acknowledged")
+    op.create_index(op.f("idx_credit_alerts_active"), "credit_alerts", ["acknowledged", "created_at"])
 
 
 def create_model_usage_stats() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `scripts/bench` measures, `scripts/bench soak` endures."""
+"""The command line: `scripts/bench` measures, `scripts/bench ledger` the ledger, `scripts/bench soak` endures."""
 
 from __future__ import annotations
 
@@ -10,19 +10,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.benchmarks.contenders.registry import CONTENDERS
+from scripts.benchmarks.contenders.registry import CONTENDERS, REPORTERS
+from scripts.benchmarks.ledger_workloads import LEDGER
 from scripts.benchmarks.plot import as_svg
 from scripts.benchmarks.report import as_data, as_tables
 from scripts.benchmarks.runner import DURABILITIES, Plan, run
 from scripts.benchmarks.scale import SIZES, scale, scale_table
 from scripts.benchmarks.soak import soak
-from scripts.benchmarks.workloads import STANDARD, WORKLOADS, Counts
+from scripts.benchmarks.workload import Counts
+from scripts.benchmarks.workloads import STANDARD, WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 # Who shows how speed depends on size, unless others are asked for.
 SMALL_FIELD = ["raw", "async_session", "ours"]
+
+# What `scripts/bench ledger` means; options behind it win. The naive way takes seconds, so there are fewer rounds.
+LEDGER_OPTIONS = [
+    "--only",
+    ",".join(workload.name for workload in LEDGER),
+    "--contenders",
+    ",".join(REPORTERS),
+    "--rounds",
+    "3",
+]
 
 SHOWN_PROBLEMS = 20
 
@@ -31,6 +43,8 @@ def main(arguments: list[str]) -> int:
     """Run what the arguments ask for; the result is the exit code."""
     if arguments[:1] == ["soak"]:
         return _soak(arguments[1:])
+    if arguments[:1] == ["ledger"]:
+        arguments = [*LEDGER_OPTIONS, *arguments[1:]]
     options = _parser().parse_args(arguments)
     plan = Plan(
         workloads=options.only,
@@ -129,6 +143,7 @@ def _counts(rows: int | None) -> Counts:
         agents=min(rows, full.agents),
         conversations=conversations,
         messages=conversations * min(100, max(10, rows // 20)),
+        usage_rows=min(rows, full.usage_rows),
     )
 
 

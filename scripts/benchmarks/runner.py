@@ -17,10 +17,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.benchmarks.contenders.registry import CONTENDERS
+from scripts.benchmarks.contenders.registry import CONTENDERS, REPORTERS
 from scripts.benchmarks.templates import Templates
 from scripts.benchmarks.worker import Request
-from scripts.benchmarks.workloads import WORKLOADS, Counts
+from scripts.benchmarks.workload import Counts
+from scripts.benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -92,7 +93,11 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Report:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
         counts = plan.counts
         templates = Templates(
-            Path(folder), agents=counts.agents, conversations=counts.conversations, messages=counts.messages
+            Path(folder),
+            agents=counts.agents,
+            conversations=counts.conversations,
+            messages=counts.messages,
+            usage_rows=counts.usage_rows,
         )
         workers = {name: stack.enter_context(_worker(name)) for name in installed}
         summaries: list[Summary] = []
@@ -115,7 +120,10 @@ def _cases(plan: Plan) -> Iterator[Case]:
 
 
 def _takes_part(contender: str, case: Case) -> bool:
-    return contender != "batch" or WORKLOADS[case.workload].batched is not None
+    workload = WORKLOADS[case.workload]
+    if workload.reports:
+        return contender in REPORTERS
+    return contender != "batch" or workload.batched is not None
 
 
 def _is_installed(contender: str) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from scripts.benchmarks.contenders.registry import CONTENDERS
 from scripts.benchmarks.runner import run
-from scripts.benchmarks.workloads import WORKLOADS, Counts
+from scripts.benchmarks.workload import Counts
+from scripts.benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

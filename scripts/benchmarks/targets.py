@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from scripts.benchmarks.contenders.registry import CONTENDERS, OURS
+from scripts.benchmarks.ledger_workloads import LEDGER
 from scripts.benchmarks.runner import Case
 
 if TYPE_CHECKING:
@@ -127,4 +128,12 @@ TARGETS: list[Target] = [
     _bound("90/10 mix, 64, normal: p99", "mix", "normal", "p99_ms", 15),
     _bound("90/10 mix, 64, full: p99", "mix", "full", "p99_ms", 15),
     _bound("create message, 64, full: p99", "create_message", "full", "p99 ratio", 1 / 20),
+    *(
+        target
+        for workload in LEDGER
+        if not workload.writes
+        for target in _targets(workload.title, workload.name, 1, "any", {"raw": 1 / 1.5, "async_session": 10})
+    ),
+    *_targets("log_usage, 64, normal", "log_usage", 64, "normal", {"async_session": 30}),
+    *_targets("log_usage, 64, full", "log_usage", 64, "full", {"async_session": 30}),
 ]

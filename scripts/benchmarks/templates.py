@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from agent_system.database.migrations import run_migrations
 from agent_system.models.naming import name_key
+from scripts.benchmarks.ledger_rows import fill_ledger
 from scripts.benchmarks.rows import IDENTITIES, agent_row, identity, message_row
 
 if TYPE_CHECKING:
@@ -79,19 +80,22 @@ def agent_values(row: Row, id_: str, now: str) -> tuple[Any, ...]:
 class Templates:
     """A folder of databases to begin with, each made when it is first asked for.
 
-    `empty` has only people, `agents` has agents, `history` has conversations with messages, `chat` fewer of them.
+    `empty` has only people, `agents` has agents, `history` has conversations with messages, `chat` fewer of them;
+    `ledger` has calls to models and to tools and a thousand agents with tools, `ledger_names` only what calls name.
 
     Args:
         agents: How many agents the template `agents` holds.
         conversations: How many conversations the template `history` holds.
         messages: How many messages it holds, spread evenly and interleaved over the conversations.
+        usage_rows: How many calls to models, and to tools, the template `ledger` holds.
     """
 
-    def __init__(self, folder: Path, *, agents: int, conversations: int, messages: int) -> None:
+    def __init__(self, folder: Path, *, agents: int, conversations: int, messages: int, usage_rows: int) -> None:
         self._folder = folder
         self._agents = agents
         self._conversations = conversations
         self._messages = messages
+        self._usage_rows = usage_rows
 
     def path(self, name: str) -> Path:
         """The file of a template."""
@@ -101,6 +105,8 @@ class Templates:
                 "empty": lambda _: None,
                 "agents": self._fill_agents,
                 "history": partial(self._fill_history, conversations=self._conversations),
+                "ledger": partial(fill_ledger, rows=self._usage_rows),
+                "ledger_names": partial(fill_ledger, rows=0),
                 "chat": partial(self._fill_history, conversations=max(CHATS, self._conversations // 4)),
             }
             self._build(path, fill[name])

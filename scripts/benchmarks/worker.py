@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.benchmarks import memory
 from scripts.benchmarks.contenders.contender import BatchContender, Options
-from scripts.benchmarks.contenders.registry import load
+from scripts.benchmarks.contenders.registry import load, load_reporter
 from scripts.benchmarks.driver import Measured, drive, percentile
-from scripts.benchmarks.workloads import WORKLOADS, Counts
+from scripts.benchmarks.workload import Counts
+from scripts.benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from scripts.benchmarks.contenders.contender import Contender
-    from scripts.benchmarks.workloads import Workload
+    from scripts.benchmarks.contenders.reporter import Reporter
+    from scripts.benchmarks.workload import Workload
 
 __all__ = ["Request", "Result", "main", "measure"]
 
@@ -71,7 +73,7 @@ def measure(request: Request) -> Result:
         _copy(Path(request.template), path)
     with closing(sqlite3.connect(path)) as connection:
         arguments = workload.arguments(connection, Counts(**request.counts))
-    contender = load(request.contender)
+    contender = (load_reporter if workload.reports else load)(request.contender)
     gc.collect()
     if request.freeze:
         gc.freeze()
@@ -102,7 +104,7 @@ def _copy(template: Path, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-async def _run(request: Request, workload: Workload, contender: Contender, arguments: list[Any]) -> Measured:
+async def _run(request: Request, workload: Workload, contender: Contender | Reporter, arguments: list[Any]) -> Measured:
     options = Options(durability=request.durability, hot_cache=workload.hot_cache)
     await contender.open(Path(request.file), options)
     try:

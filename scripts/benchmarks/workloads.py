@@ -3,61 +3,29 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from scripts.benchmarks import verification
+from scripts.benchmarks.ledger_workloads import LEDGER
 from scripts.benchmarks.rows import agent_row, message_row
+from scripts.benchmarks.workload import Workload
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Awaitable, Callable
 
     from scripts.benchmarks.contenders.contender import Contender
-    from scripts.benchmarks.driver import Measured
+    from scripts.benchmarks.workload import Counts
 
-__all__ = ["STANDARD", "WORKLOADS", "Counts", "Workload"]
+__all__ = ["STANDARD", "WORKLOADS"]
 
 CACHED_IDS = 500
 # Numbers of new messages begin behind those of any template.
 FIRST_NEW = 10_000_000
 # One write in so many operations of the mix.
 MIX = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Counts:
-    """How much is done; a run also ends when its time is up."""
-
-    operations: int = 20_000
-    bulk_rows: int = 10_000
-    agents: int = 10_000
-    conversations: int = 2_000
-    messages: int = 200_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Workload:
-    """One thing to measure.
-
-    A workload's arguments are made before the clock runs; `operation` turns a contender into what is called for each.
-    """
-
-    name: str
-    title: str
-    template: str
-    arguments: Callable[[sqlite3.Connection, Counts], list[Any]]
-    operation: Callable[[Contender], Callable[[Any], Awaitable[Any]]]
-    verify: Callable[[sqlite3.Connection, Contender, Measured], None]
-    writes: bool
-    """Whether durability makes a difference."""
-    coroutines: tuple[int, ...] = (1, 64)
-    batched: str | None = None
-    """The operation that the one-transaction floor does for all arguments at once; None: it does not take part."""
-    hot_cache: bool = False
-    warm: bool = False
-    """Whether every argument is asked for once before the clock runs."""
 
 
 def _messages(_: sqlite3.Connection, counts: Counts) -> list[Any]:
@@ -257,6 +225,10 @@ STANDARD = tuple(workload.name for workload in _LIST)
 
 WORKLOADS = {
     workload.name: workload
-    for workload in (*_LIST, replace(_CREATE_MESSAGE, name="create_in_history", template="history", coroutines=(64,)))
+    for workload in (
+        *_LIST,
+        replace(_CREATE_MESSAGE, name="create_in_history", template="history", coroutines=(64,)),
+        *LEDGER,
+    )
 }
 """Everything that can be measured."""

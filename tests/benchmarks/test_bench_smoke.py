@@ -69,3 +69,15 @@ def test_an_unknown_workload_is_refused_with_the_known_ones() -> None:
     finished = bench("--only", "nonsense")
     assert finished.returncode == 2
     assert "create_message" in finished.stderr
+
+
+def test_the_ledger_is_measured_and_every_contender_says_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.json"
+    small = ["--rounds", "1", "--rows", "300", "--seconds", "0.1", "--durability", "normal"]
+    finished = bench("ledger", *small, "--json", str(file))
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    report = json.loads(file.read_text())
+    measured = {(one["case"]["workload"], one["contender"]) for one in report["summaries"]}
+    names = ("usage_summary", "usage_by_model", "usage_by_day", "tool_statistics", "find_capable", "log_usage")
+    assert measured == {(name, contender) for name in names for contender in ("raw", "async_session", "ours")}
+    assert {one["target"]["case"]["workload"] for one in report["targets"] if one["measured"]} == set(names)

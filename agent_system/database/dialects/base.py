@@ -54,6 +54,8 @@ class EngineHealth:
     """Connections that are in use now."""
     durability: str
     """What an acknowledged write survives: `full` or `normal`."""
+    problem: str | None = None
+    """Why the database did not answer; None when it did."""
 
 
 class BackendTransaction(Protocol):

@@ -12,7 +12,15 @@ from sqlalchemy.types import NullType
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
-__all__ = ["json_array_contains", "json_array_length", "transaction_lock", "utc_day", "utc_hour", "utc_month"]
+__all__ = [
+    "json_array_contains",
+    "json_array_length",
+    "transaction_lock",
+    "unindexed",
+    "utc_day",
+    "utc_hour",
+    "utc_month",
+]
 
 
 class json_array_contains(FunctionElement[bool]):  # noqa: N801 (reads as the SQL function that it is)
@@ -124,6 +132,30 @@ def _lock_on_sqlite(element: transaction_lock, compiler: SQLCompiler, **argument
 @compiles(transaction_lock, "postgresql")
 def _lock_on_postgresql(element: transaction_lock, compiler: SQLCompiler, **arguments: Any) -> str:
     return f"pg_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **arguments)}, 0))"
+
+
+class unindexed(FunctionElement[Any]):  # noqa: N801 (reads as the SQL function that it is)
+    """A column by which SQLite shall not choose an index.
+
+    Without statistics it reads a whole index for the order of a GROUP BY sooner than a range of another one for the
+    condition: https://www.sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: Any) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(unindexed, "sqlite")
+def _unindexed_on_sqlite(element: unindexed, compiler: SQLCompiler, **arguments: Any) -> str:
+    return f"+{compiler.process(element.clauses, **arguments)}"
+
+
+@compiles(unindexed, "postgresql")
+def _unindexed_on_postgresql(element: unindexed, compiler: SQLCompiler, **arguments: Any) -> str:
+    return str(compiler.process(element.clauses, **arguments))
 
 
 class _Bucket(FunctionElement[str]):

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import text
 
@@ -16,7 +16,7 @@ from agent_system.database.engine import create_engine, dispose
 from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import is_serialization_failure, translated
-from agent_system.errors import TransactionError
+from agent_system.errors import DatabaseError, TransactionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +39,20 @@ RETRY_FIRST_SECONDS = 0.005
 
 # Its COMMIT would say nothing and do a ROLLBACK.
 GIVEN_UP = "PostgreSQL gave this transaction up when one of its statements failed; nothing of it was written"
+
+
+HEALTH = text(
+    "SELECT current_setting('server_version'), pg_database_size(current_database()),"
+    " current_setting('synchronous_commit')"
+)
+
+
+class _Answer(NamedTuple):
+    """What the server tells about itself."""
+
+    version: str = "unknown"
+    size: int = 0
+    synchronous_commit: str = "on"
 
 
 class PostgresBackend:
@@ -139,30 +153,32 @@ class PostgresBackend:
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""
         pool: Any = self.engine.pool
-        with translated():
-            started = time.perf_counter()
-            async with self._autocommit.connect() as connection:
-                await connection.execute(text("SELECT 1"))
-                latency = (time.perf_counter() - started) * 1000
-                version = str(await connection.scalar(text("SHOW server_version")))
-                size = await connection.scalar(text("SELECT pg_database_size(current_database())"))
-                durability = await connection.scalar(text("SHOW synchronous_commit"))
+        answer, problem = _Answer(), None
+        started = time.perf_counter()
+        try:
+            with translated():
+                async with self._autocommit.connect() as connection:
+                    answer = _Answer(*(await connection.execute(HEALTH)).one())
+        except DatabaseError as exc:
+            problem = str(exc)
+        latency = (time.perf_counter() - started) * 1000
         return EngineHealth(
             hot_cache_size=0,
             hot_cache_hits=0,
             hot_cache_misses=0,
-            cold_storage_connected=True,
+            cold_storage_connected=problem is None,
             write_queue_depth=0,
             last_sync_time=self._last_commit,
-            disk_usage=int(size or 0),
+            disk_usage=answer.size,
             wal_file_size=0,
             engine="postgresql",
-            library_version=version,
-            library_verdict=f"PostgreSQL {version}",
+            library_version=answer.version,
+            library_verdict=f"PostgreSQL {answer.version}",
             latency_ms=round(latency, 3),
             pool_size=pool.size(),
             pool_checked_out=pool.checkedout(),
-            durability="normal" if durability == "off" else "full",
+            durability="normal" if answer.synchronous_commit == "off" else "full",
+            problem=problem,
         )
 
 

@@ -37,7 +37,7 @@ from agent_system.database.translate import FAILURES, translate
 from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
-from agent_system.errors import DatabaseUnavailableError, StatementTimeoutError
+from agent_system.errors import DatabaseError, DatabaseUnavailableError, StatementTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -289,7 +289,7 @@ class SqliteBackend:
     async def health(self) -> EngineHealth:
         """Measure how the engine is; only `os.stat` touches the files."""
         started = time.perf_counter()
-        await self.read(_ping)
+        problem = await self._ping()
         latency = (time.perf_counter() - started) * 1000
         verdict = library_verdict()
         wal_bytes = _size(f"{self._path}-wal")
@@ -298,7 +298,7 @@ class SqliteBackend:
             hot_cache_size=0 if self._cache is None else len(self._cache),
             hot_cache_hits=0 if self._cache is None else self._cache.hits,
             hot_cache_misses=0 if self._cache is None else self._cache.misses,
-            cold_storage_connected=True,
+            cold_storage_connected=problem is None,
             write_queue_depth=self._writer.depth,
             last_sync_time=self._last_commit,
             disk_usage=_size(self._path) + wal_bytes,
@@ -310,7 +310,15 @@ class SqliteBackend:
             pool_size=pool.size(),
             pool_checked_out=pool.checkedout(),
             durability=self._settings.durability.value,
+            problem=problem,
         )
+
+    async def _ping(self) -> str | None:
+        try:
+            await self.read(_ping)
+        except DatabaseError as exc:
+            return str(exc)
+        return None
 
 
 def _ping(executor: Executor) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Float, case, func, select
 
-from agent_system.database.dialects.expressions import utc_day
+from agent_system.database.dialects.expressions import unindexed, utc_day
 from agent_system.models import metadata
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def totals(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
 
 def by_model(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     """The calls of each model, the most called first."""
-    name = _usage.c.model_name
+    name = unindexed(_usage.c.model_name)
     statement = select(name, *_sums()).where(*conditions).group_by(name)
     return statement.order_by(func.count().desc(), name)
 
@@ -173,11 +173,11 @@ def by_day(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
 
 def by_spender(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
     """The calls of those who cost most, with their names."""
-    user, name = _usage.c.user_id, _identities.c.display_name
+    user, name = unindexed(_usage.c.user_id), _identities.c.display_name
     cost = func.coalesce(func.sum(_usage.c.estimated_cost), 0.0)
     return (
         select(user, name, *_sums())
-        .select_from(_usage.join(_identities, _identities.c.id == user))
+        .select_from(_usage.join(_identities, _identities.c.id == _usage.c.user_id))
         .where(*conditions)
         .group_by(user, name)
         .order_by(cost.desc(), func.count().desc(), user)
@@ -187,20 +187,21 @@ def by_spender(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[
 
 def by_tools(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     """What each model made of tools, the most called first."""
-    name, detected = _usage.c.model_name, _usage.c.capabilities_detected
-    sums = (
+    name, detected = unindexed(_usage.c.model_name), _usage.c.capabilities_detected
+    sums: list[ColumnElement[Any]] = [
         func.count(),
         func.count(case((detected > 0, 1))),
         func.sum(detected),
         func.sum(_usage.c.capabilities_executed),
         func.avg(_usage.c.response_time_ms, type_=Float()),
-    )
-    return select(name, *sums).where(*conditions).group_by(name).order_by(func.count().desc(), name)
+    ]
+    statement = select(name, *sums).where(*conditions).group_by(name)
+    return statement.order_by(func.count().desc(), name)
 
 
 def most_used(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     """The name of the model that was called most often."""
-    name = _usage.c.model_name
+    name = unindexed(_usage.c.model_name)
     return select(name).where(*conditions).group_by(name).order_by(func.count().desc(), name).limit(1)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from scripts.benchmarks.contenders.contender import Contender
+    from scripts.benchmarks.contenders.reporter import Reporter
 
-__all__ = ["CONTENDERS", "OURS", "Entry", "load"]
+__all__ = ["CONTENDERS", "OURS", "REPORTERS", "Entry", "load", "load_reporter"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +45,12 @@ CONTENDERS: dict[str, Entry] = {
     "ours": Entry(module="ours", factory="AgentSystem", label="agent_system", colour="#228833"),
 }
 OURS = "ours"
+REPORTERS = {
+    "raw": ("raw_reporter", "RawReporter"),
+    "async_session": ("naive_reporter", "NaiveReporter"),
+    "ours": ("ours_reporter", "OurReporter"),
+}
+"""Modules and factories of those that take part in the ledger's workloads."""
 
 
 def load(name: str) -> Contender:
@@ -51,3 +58,10 @@ def load(name: str) -> Contender:
     entry = CONTENDERS[name]
     module = importlib.import_module(f"scripts.benchmarks.contenders.{entry.module}")
     return cast("Contender", getattr(module, entry.factory)())
+
+
+def load_reporter(name: str) -> Reporter:
+    """Import and make what a contender is in the ledger's workloads."""
+    module, factory = REPORTERS[name]
+    imported = importlib.import_module(f"scripts.benchmarks.contenders.{module}")
+    return cast("Reporter", getattr(imported, factory)())
