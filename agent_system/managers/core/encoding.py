@@ -26,7 +26,7 @@ class RowEncoder:
 
     Args:
         constants: The default object of each field that has one.
-        made: Columns that only the database knows; the plan returns them.
+        made: Columns that only the database knows; the plan returns them. Computed ones are never written.
         forced: Columns that are written whatever they hold now.
     """
 
@@ -36,7 +36,7 @@ class RowEncoder:
         self._plans = plans
         self._made = made
         self._is_counted = bool(made) and made == plans.counted
-        self._keys = tuple(key for key in plans.columns if key not in made)
+        self._keys = tuple(key for key in plans.columns if key not in made and key not in plans.computed)
         self._everything = self._plan(self._keys)
         self._known: dict[int, Plan] = {}
         self._generate(constants, forced)

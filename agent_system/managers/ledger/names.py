@@ -16,9 +16,10 @@ from agent_system.database.plans import compile_plan
 from agent_system.database.statements import UnlessThere
 from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.core.store import RowStore
-from agent_system.managers.ledger.pricing import Rates, price_columns, valid_price
+from agent_system.managers.ledger.addresses import find_model
+from agent_system.managers.ledger.pricing import Rates
 from agent_system.models import Host, Model, Project, metadata
-from agent_system.models.columns import BigInt, Text, UtcDateTime
+from agent_system.models.columns import Text
 from agent_system.models.naming import name_key
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ UNKNOWN = "unknown"
 
 _hosts = metadata.tables["hosts"]
 _models = metadata.tables["models"]
-_prices = metadata.tables["model_prices"]
 _projects = metadata.tables["projects"]
 
 GivenProject: TypeAlias = str | UUID | Project | None
@@ -144,7 +144,7 @@ class LedgerNames:
         """
         found = self.find_model(executor, wanted, moment, input_tokens)
         if found is None:
-            self._ensure_model(executor, wanted)
+            self.ensure_model(executor, wanted)
             found = self.find_model(executor, wanted, moment, input_tokens)
         if found is None:
             raise NotFoundError(Model.__name__, wanted.shown)
@@ -165,23 +165,8 @@ class LedgerNames:
         kind = (type(wanted.model), type(wanted.host))
         plan = self._model_plans.get(kind)
         if plan is None:
-            plan = self._model_plans[kind] = self._compile_model_plan(wanted)
+            plan = self._model_plans[kind] = compile_plan(find_model(wanted), self._dialect)
         return plan
-
-    def _compile_model_plan(self, wanted: ModelReference) -> Plan:
-        moment = bindparam("moment", type_=UtcDateTime())
-        price = valid_price(_models.c.id, moment, bindparam("input_tokens", type_=BigInt))
-        statement = select(_models.c.id, *price_columns()).select_from(_models.outerjoin(_prices, price))
-        if not isinstance(wanted.model, str):
-            statement = statement.where(_models.c.id == bindparam("model", type_=BigInt))
-        elif isinstance(wanted.host, str):
-            of_host = select(_hosts.c.id).where(_hosts.c.name_key == bindparam("host", type_=Text()))
-            named = _models.c.name == bindparam("model", type_=Text())
-            statement = statement.where(named, _models.c.host_id == of_host.scalar_subquery())
-        else:
-            named = _models.c.name == bindparam("model", type_=Text())
-            statement = statement.where(named, _models.c.host_id == bindparam("host", type_=BigInt))
-        return compile_plan(statement, self._dialect)
 
     def make_model(self, executor: Executor, wanted: ModelReference) -> tuple[bool, int]:
         """Make a model with its host where they are not there; tell whether it was made, and its key.
@@ -189,7 +174,7 @@ class LedgerNames:
         Raises:
             NotFoundError: There is no host with the key that was given.
         """
-        made = self._ensure_model(executor, wanted)
+        made = self.ensure_model(executor, wanted)
         statement = select(_models.c.id).where(_models.c.name == wanted.model)
         of_host = statement.where(_models.c.host_id == self._host_id(executor, wanted.host))
         return made, int(executor.execute(of_host).scalar_one())
@@ -198,7 +183,12 @@ class LedgerNames:
         """Make a host where it is not there; tell whether it was made."""
         return self._make_host(executor, {"name": name, "base_url": base_url})
 
-    def _ensure_model(self, executor: Executor, wanted: ModelReference) -> bool:
+    def ensure_model(self, executor: Executor, wanted: ModelReference) -> bool:
+        """Make a model that is named, with its host, where they are not there; tell whether the model was made.
+
+        Raises:
+            NotFoundError: Its key was given, and there is none.
+        """
         if not isinstance(wanted.model, str):
             raise NotFoundError(Model.__name__, wanted.model)
         return self._make_model(executor, {"name": wanted.model, "host_id": self._host_id(executor, wanted.host)})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import and_, case, exists, literal_column, or_, select
 
 from agent_system.errors import ValidationError
 from agent_system.models import metadata
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-__all__ = ["NANO", "PRICE_COLUMNS", "Rates", "cost_of", "nano_usd", "per_1k", "price_columns", "valid_price"]
+__all__ = [
+    "NANO",
+    "PRICE_COLUMNS",
+    "Rates",
+    "cost_of",
+    "in_dollars",
+    "nano_usd",
+    "per_1k",
+    "price_columns",
+    "valid_price",
+]
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
@@ -135,10 +145,11 @@ def valid_price(model_id: Any, moment: Any, input_tokens: Any) -> ColumnElement[
         .where(
             newest.c.model_id == model_id,
             newest.c.valid_from <= moment,
-            or_(newest.c.above_input_tokens == 0, newest.c.above_input_tokens < input_tokens),
+            or_(newest.c.above_input_tokens == literal_column("0"), newest.c.above_input_tokens < input_tokens),
         )
         .order_by(newest.c.valid_from.desc(), newest.c.above_input_tokens.desc())
-        .limit(1)
+        .limit(literal_column("1"))
+        .offset(literal_column("0"))
     )
     return and_(_prices.c.model_id == model_id, _prices.c.id == found.scalar_subquery())
 
@@ -146,9 +157,15 @@ def valid_price(model_id: Any, moment: Any, input_tokens: Any) -> ColumnElement[
 def price_columns() -> list[Any]:
     """What `Rates.of_row` reads, of `models` joined with `model_prices` by `valid_price`."""
     dated = _prices.alias("dated")
-    has_prices = exists(select(dated.c.id).where(dated.c.model_id == _models.c.id))
+    # Looked at only where no price holds.
+    has_prices = case((_prices.c.id.is_(None), exists(select(dated.c.id).where(dated.c.model_id == _models.c.id))))
     known = (_models.c.input_cost_per_1k, _models.c.output_cost_per_1k)
     return [_prices.c.id, has_prices.label("has_prices"), *known, *(_prices.c[name] for name in PRICE_COLUMNS)]
+
+
+def in_dollars(nano: int | None) -> float | None:
+    """Nano-dollars as the database's computed columns have them in dollars."""
+    return None if nano is None else float(nano) / NANO
 
 
 def per_1k(nano_usd_per_million: int | None) -> float | None:

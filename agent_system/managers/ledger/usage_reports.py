@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
+from agent_system.managers.core.rules import TableRules
 from agent_system.managers.ledger.filters import usage_conditions
 from agent_system.managers.ledger.reports import (
     DayTokens,
@@ -24,6 +26,7 @@ from agent_system.managers.ledger.reports import (
     project_statement,
     summary_statement,
 )
+from agent_system.managers.ledger.usage_log import UsageStore
 from agent_system.models import TokenUsage
 
 if TYPE_CHECKING:
@@ -45,6 +48,11 @@ class UsageReports(Manager[TokenUsage]):
     """
 
     entity = TokenUsage
+
+    @cached_property
+    def store(self) -> UsageStore:
+        """What units of work are made of."""
+        return UsageStore(self._db.dialect, self._clock, TableRules.of(self))
 
     async def summary(self, where: Where = None, **filters: Unpack[UsageFilters]) -> TokenSummary:
         """Add up entries.
