@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_system.clock import utc_now
-from agent_system.errors import ValidationError
+from agent_system.errors import ScopeError, ValidationError
 from agent_system.managers.agents.agents import AgentManager
 from agent_system.managers.agents.tools import ToolManager
 from agent_system.managers.audit.events import EventManager
@@ -18,6 +18,8 @@ from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
 from agent_system.managers.games.games import GameManager
 from agent_system.managers.health import SystemHealth, measure
+from agent_system.managers.isolation.database import Isolation
+from agent_system.managers.isolation.scope import Scope
 from agent_system.managers.ledger.alerts import AlertManager
 from agent_system.managers.ledger.budgets import BudgetManager
 from agent_system.managers.ledger.credits import CreditManager
@@ -45,6 +47,7 @@ from agent_system.types import ENTITY_TYPE_LEGACY, EntityType
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from agent_system.database.manager import DatabaseManager
     from agent_system.managers.core.base import Manager
@@ -101,6 +104,7 @@ class EntityManager:
         self.links = LinkManager(db, clock=clock)
         self.games = GameManager(db, clock=clock)
         self.tool_usage = ToolUsageManager(db, clock=clock)
+        self._isolation = Isolation(db)
         # Seed 001's entity types, for the verbs that take the type as an argument.
         self._by_type: dict[str, Manager[Any]] = {
             "agent": self.agents,
@@ -182,6 +186,39 @@ class EntityManager:
         """Measure how the database is, and the work that waits in it; see `SystemHealth`."""
         return await measure(self.db, self._clock)
 
+    def scoped(
+        self,
+        *,
+        user_id: UUID | str | None = None,
+        agent_id: UUID | str | None = None,
+        guild_id: str | None = None,
+        project_id: UUID | str | None = None,
+        session: str | None = None,
+    ) -> EntityManager:
+        """Return a facade that reads, counts and changes only what belongs to one of these, or to all that are given.
+
+        New rows get the owner by themselves. What is somebody else's is not there: it is not found, and cannot be
+        referred to. What all share is read and not changed; tables that nobody owns are closed, and so is what leads
+        past the scope (sessions, health, the engine, free SQL). `managers/isolation/registry.py` tells whose each table
+        is.
+
+        Args:
+            user_id: Key of an account, with all identities that are linked to it; or the id of an identity that has
+                no account.
+            agent_id: Key of an agent.
+            guild_id: A server or community of a platform.
+            project_id: Key of a project.
+            session: Id of a runtime's session.
+
+        Raises:
+            ValidationError: None was given, or one cannot be a key.
+
+        Example:
+            >>> mine = em.scoped(user_id=user.id)
+            >>> conversation = await mine.conversations.create({"title": "Plans"})
+        """
+        return _ScopedEntityManager(self, self._isolation, Scope.of(user_id, agent_id, guild_id, project_id, session))
+
     def of_type(self, entity_type: str) -> Manager[Any]:
         """The manager of an entity type: agent, tool, task, context_document (or document), process or event.
 
@@ -194,3 +231,26 @@ class EntityManager:
             message = f"unknown entity type {entity_type!r}; there are: {known}"
             raise ValidationError(message, field="entity_type")
         return manager
+
+
+class _ScopedEntityManager(EntityManager):
+    """A facade that is bound to a scope: each manager is one of the whole facade, bound when it is first asked for."""
+
+    def __init__(self, whole: EntityManager, isolation: Isolation, scope: Scope) -> None:
+        self._whole = whole
+        self._isolation = isolation
+        self.db = self._scoped_db = self._isolation.database(scope)
+
+    def __getattr__(self, name: str) -> Any:
+        """Bind what the whole facade has under this name."""
+        # What is asked for while nothing is set, such as by copy.copy(), is not there.
+        if name.startswith("__") or "_whole" not in vars(self):
+            raise AttributeError(name)
+        bound = self._isolation.binder.bound(getattr(self._whole, name), self._scoped_db)
+        setattr(self, name, bound)
+        return bound
+
+    def scoped(self, **_: Any) -> EntityManager:
+        """Not there in a scope: a scope is narrowed by giving all of its dimensions at once."""
+        message = "a scoped facade cannot be scoped again; give all dimensions to scoped() of the whole one"
+        raise ScopeError(message)

@@ -42,6 +42,10 @@ _PARAMETER = re.compile(r"\$(\d+)")
 class Executor(Protocol):
     """Runs statements inside one unit of work."""
 
+    @property
+    def trusted(self) -> Executor:
+        """The executor for the layer's own bookkeeping (events, what falls with a row), which no scope narrows."""
+
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement; its rows are fetched, so the result may leave the unit of work."""
 
@@ -78,6 +82,11 @@ class SqliteExecutor:
         """Notes what a group commit changes, for the hot cache; None when there is none."""
         # Opened now: SQLAlchemy rolls back what it finds open when it looks at a connection for the first time.
         self._core: Connection = self._open_core()
+
+    @property
+    def trusted(self) -> Executor:
+        """This one: nothing narrows it."""
+        return self
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement."""
@@ -151,6 +160,11 @@ class PostgresExecutor:
         self._connection = connection
         self.failure: BaseException | None = None
         """The error of a statement, also when the work has caught it: PostgreSQL will commit nothing after it."""
+
+    @property
+    def trusted(self) -> Executor:
+        """This one: nothing narrows it."""
+        return self
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement."""

@@ -237,6 +237,14 @@ class DatabaseManager:
         with translated():
             return await backend.health()
 
+    def complete(self, table: str, values: dict[str, Any]) -> None:
+        """Fill in what a scope says about a new row; a database without a scope says nothing.
+
+        Args:
+            table: The table.
+            values: The complete values of the row by attribute.
+        """
+
     # What others need to know.
 
     @property

@@ -6,7 +6,7 @@ knows nothing of any table: it reads columns, types and keys off the mapped clas
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -47,6 +47,8 @@ class Plan:
     """Which parameter is the primary key of the only row that it changes or looks up; None: not one row by its key."""
     hot: str | None = None
     """The table of the hot cache that it looks a row up in; None when it is not for the cache."""
+    statement: ClauseElement | None = field(default=None, repr=False, compare=False)
+    """What it was compiled from, so that it can be bound to a scope."""
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -87,7 +89,9 @@ def compile_plan(statement: ClauseElement, dialect: Dialect, **facts: Any) -> Pl
     names = tuple(compiled.positiontup or ())
     processors = tuple(compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
     constants = {name: compiled.binds[name].value for name in names if compiled.binds[name].value is not None}
-    return Plan(sql=str(compiled), parameters=names, processors=processors, constants=constants, **facts)
+    return Plan(
+        sql=str(compiled), parameters=names, processors=processors, constants=constants, statement=statement, **facts
+    )
 
 
 class TablePlans(Generic[Row]):

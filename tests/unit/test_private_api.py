@@ -53,7 +53,9 @@ from sqlalchemy.orm.base import instance_state
 from sqlalchemy.orm.instrumentation import ClassManager
 from sqlalchemy.orm.state import InstanceState
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import ColumnClause
+from sqlalchemy.util import EMPTY_DICT, await_only, greenlet_spawn
 from sqlmodel import Field, SQLModel
 
 from agent_system.database.adapter import FusedConnection, FusedCursor, FusedDBAPI
@@ -74,6 +76,10 @@ KNOWN_PRIVATE_NAMES = {
     ("database/lanes.py", "_running"),
     ("database/lanes.py", "_tx"),
     ("database/adapter.py", "_thread"),
+    ("managers/isolation/rewriting.py", "_propagate_attrs"),
+    ("managers/isolation/statements.py", "_multi_values"),
+    ("managers/isolation/values.py", "_select_names"),
+    ("managers/isolation/values.py", "_values"),
 }
 
 notes = Table("notes", MetaData(), Column("id", Integer, primary_key=True), Column("title", String))
@@ -274,6 +280,61 @@ def test_a_connection_can_be_closed_when_it_comes_back_to_its_pool() -> None:
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         raw.execute("SELECT 1")
     engine.dispose()
+
+
+# SQLAlchemy's statements: managers/isolation reads what they hold, and takes tables out of them.
+
+
+def test_a_statement_tells_what_it_writes() -> None:
+    one: Any = insert(notes).values(id=1, title=bindparam("title"))
+    assert {key: value.key for key, value in one._values.items() if value.value is None} == {"title": "title"}
+    named: Any = insert(notes).values({"title": bindparam("title")})
+    assert {getattr(key, "name", key) for key in named._values} == {"title"}
+    assert not one._multi_values
+    assert len(insert(notes).values([{"id": 1}, {"id": 2}])._multi_values) == 1
+    copied: Any = insert(notes).from_select(["id"], select(notes.c.id))
+    assert [getattr(name, "name", name) for name in copied._select_names] == ["id"]
+    assert one.select is None
+    assert copied.select is not None
+    changed: Any = update(notes).values({notes.c.title: None, "id": notes.c.id + 1})
+    assert {getattr(key, "name", key) for key in changed._values} == {"title", "id"}
+    literal = next(value for key, value in changed._values.items() if getattr(key, "name", key) == "title")
+    assert literal.unique
+    assert not bindparam("title").unique
+    ordered: Any = update(notes).ordered_values((notes.c.title, "x"))
+    pairs = getattr(ordered, "_ordered_values", None) or ordered._values.items()
+    assert [getattr(key, "name", key) for key, _ in pairs] == ["title"]
+
+
+def test_a_statement_tells_that_it_locks() -> None:
+    statement: Any = select(notes)
+    assert statement._for_update_arg is None
+    assert statement.with_for_update()._for_update_arg is not None
+
+
+def test_tables_are_taken_out_of_a_statement_wherever_they_stand() -> None:
+    replaced = select(notes).where(notes.c.id > 1).subquery("notes")
+    inner = select(notes.c.id).cte("inner_notes")
+    statement = select(notes, inner.c.id).where(notes.c.id.in_(select(notes.c.id)), notes.c.title == "x")
+
+    def replace(element: Any, **_: Any) -> Any:
+        if element is notes:
+            return replaced
+        is_ours = isinstance(element, ColumnClause) and element.table is notes
+        return replaced.c[element.key] if is_ours else None
+
+    rewritten: Any = visitors.replacement_traverse(statement, {}, replace)
+    assert str(rewritten).count("notes.id > ") == 3
+    # Left over would be a table that no condition narrows.
+    assert str(rewritten).count("FROM notes") == 3
+    assert notes in list(visitors.iterate(statement))
+
+
+def test_a_condition_over_a_class_makes_a_statement_one_of_the_orm_until_that_is_taken_back() -> None:
+    statement: Any = select(notes).where(Private.title == "x")
+    assert statement._propagate_attrs
+    statement._propagate_attrs = EMPTY_DICT
+    assert "WHERE" in str(statement)
 
 
 # SQLAlchemy's compiler: database/plans.py reads compiled statements.

@@ -146,8 +146,8 @@ class AuditTrail:
 
     def write(self, executor: Executor, parameters: Sequence[Any]) -> None:
         """Write an event in the running unit of work."""
-        executor.change(self._insert, parameters)
+        executor.trusted.change(self._insert, parameters)
 
     def write_many(self, executor: Executor, events: Sequence[Sequence[Any]]) -> None:
         """Write events in the running unit of work."""
-        executor.change_many(self._insert, events)
+        executor.trusted.change_many(self._insert, events)

@@ -296,8 +296,7 @@ class Manager(Generic[Row]):
 
     def query(self, values: Mapping[str, Any] | None = None) -> Select[Any]:
         """A statement for whole rows, filtered by equality."""
-        statement = select(*self.plans.table.columns)
-        return statement.where(*(equals(self.plans, key, value) for key, value in (values or {}).items()))
+        return select(*self.plans.table.columns).where(*(equals(self.plans, *one) for one in (values or {}).items()))
 
     async def select(self, statement: Select[Any]) -> builtins.list[Row]:
         """Run a statement that selects whole rows and return instances."""
@@ -308,6 +307,7 @@ class Manager(Generic[Row]):
     def new_values(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
         """Validate the data of a new row and complete them."""
         values = self.store.validator.create_values(data)
+        self._db.complete(self.plans.table.name, values)
         self.normalise(values)
         self.fill_in(values)
         return values

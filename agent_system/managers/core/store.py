@@ -291,14 +291,14 @@ class RowStore(Generic[Row]):
             before = self.get(executor, key, lock=True)
             if before is None:
                 return False
-        fallen = self.cascade.find(executor, key)
+        fallen = self.cascade.find(executor.trusted, key)
         plan = self.plans.delete()
         removed = executor.change(plan, plan.encode(key)) > 0
         if removed and self.trail is not None and before is not None:
             tree_id = before.get("tree_id")
             self.trail.write(executor, self.trail.parameters("deleted", _shown(key), before=before, tree_id=tree_id))
         if removed:
-            self.cascade.finish(executor, key, fallen)
+            self.cascade.finish(executor.trusted, key, fallen)
         return removed
 
     def _check_version(self, found: Mapping[str, Any], key: Mapping[str, Any], expected: int | None) -> None:
