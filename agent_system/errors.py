@@ -31,6 +31,7 @@ AgentSystemError
 │   └── ScopeError                it lies beyond what a scoped facade may touch
 ├── BudgetExceededError           a call would cost more than a budget has left
 ├── QueueError                    the queue refused an operation
+│   ├── EffectUnknownError        nobody knows whether an earlier attempt had an effect
 │   └── LeaseLostError            a job belongs to another worker by now, or is over
 ├── MigrationError                the schema could not be brought to the wanted revision
 │   └── SchemaMismatchError       the database is at a revision that this version cannot use
@@ -60,6 +61,7 @@ __all__ = [
     "DatabaseUnavailableError",
     "DiskFullError",
     "DuplicateKeyError",
+    "EffectUnknownError",
     "ForeignKeyError",
     "ImportFileError",
     "IntegrityError",
@@ -320,6 +322,28 @@ class LeaseLostError(QueueError):
         self.lease_token = lease_token
         self.status = status
         """Where the job stands; None when its row is gone."""
+
+
+class EffectUnknownError(QueueError):
+    """Nobody knows whether an earlier attempt had this effect: look, and tell `em.effects.resolve`."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        effect_id: int | None = None,
+        job_id: int | None = None,
+        step: str | None = None,
+    ) -> None:
+        if message is None and step is not None:
+            message = (
+                f"job {job_id} was about to do {step!r} (effect {effect_id}) before, and nobody knows whether it did: "
+                "look, and tell em.effects.resolve"
+            )
+        super().__init__(message)
+        self.effect_id = effect_id
+        self.job_id = job_id
+        self.step = step
 
 
 class MigrationError(AgentSystemError):
