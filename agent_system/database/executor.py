@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Work: TypeAlias = Callable[["Executor"], T]
 
-__all__ = ["Executor", "PostgresExecutor", "SqliteExecutor", "Work", "repeat_values"]
+__all__ = ["CHANNEL", "Executor", "PostgresExecutor", "SqliteExecutor", "Work", "repeat_values"]
 
 # What PostgreSQL's protocol can carry in one statement, and what it plans quickly.
 MOST_PARAMETERS = 32_767
 MOST_ROWS = 500
+CHANNEL = "agent_system"
+"""Where PostgreSQL's notifications go."""
+NOTIFY = f"NOTIFY {CHANNEL}"
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
@@ -63,6 +66,9 @@ class Executor(Protocol):
 
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
         """Run a compiled statement without rows once for each tuple of parameters."""
+
+    def notify(self) -> None:
+        """Let those who wait for changes look, once this unit of work is committed."""
 
 
 class SqliteExecutor:
@@ -131,6 +137,9 @@ class SqliteExecutor:
             for parameters in rows:
                 self.journal.note(plan, parameters)
         self.raw.executemany(plan.sql, rows)
+
+    def notify(self) -> None:
+        """Nothing to do: every commit is seen by those who wait."""
 
     def _check_transaction(self) -> None:
         # A work may have caught the error that ended its transaction; its next statement would commit by itself.
@@ -202,6 +211,14 @@ class PostgresExecutor:
         """Run a compiled statement once for each tuple of parameters."""
         if rows:
             self._run(plan, [tuple(row) for row in rows])
+
+    def notify(self) -> None:
+        """Send a notification, which the server delivers when the transaction commits."""
+        try:
+            self._connection.exec_driver_sql(NOTIFY)
+        except BaseException as exc:
+            self.failure = exc
+            raise
 
     def _run(self, plan: Plan, parameters: Any) -> CursorResult[Any]:
         try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Dialect
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from agent_system.database.dialects.base import Backend, EngineHealth
+    from agent_system.database.dialects.base import Backend, Changes, EngineHealth
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
 
@@ -231,6 +231,23 @@ class DatabaseManager:
         finally:
             await uncancelled(session.close())
 
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[Changes]:
+        """Watch for commits of any process inside the block, to wait for work without asking for it all the time.
+
+        On PostgreSQL only those are seen whose unit of work called `Executor.notify`.
+
+        Example:
+            >>> async with db.changes() as changes:
+            ...     mark = changes.mark()
+            ...     await changes.changed(mark, timeout_seconds=1)
+        """
+        changes = self._connected().changes()
+        try:
+            yield changes
+        finally:
+            await uncancelled(changes.close())
+
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""
         backend = self._connected()
@@ -246,6 +263,14 @@ class DatabaseManager:
         """
 
     # What others need to know.
+
+    def another(self) -> DatabaseManager:
+        """A manager of the same database that is not connected yet, for a thread with a loop of its own.
+
+        Of `:memory:` too: it is the file behind this connected one.
+        """
+        url = self._connected().engine.url.render_as_string(hide_password=False)
+        return DatabaseManager(url, settings=self.settings, auto_migrate=False)
 
     @property
     def engine(self) -> AsyncEngine:

@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "agent_system"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_MODULE = 350
+# Nothing but the classes of one tree, which its docstring draws: it is looked things up in, not read.
+LONGER_MODULES = {"agent_system/errors.py": 500}
 
 ENGINE_NAMES = {"sqlite", "postgresql", "postgres"}
 # Where the two engines may differ, and the two modules that read the URL which chooses one of them.
@@ -82,7 +84,7 @@ def test_public_names_are_complete_and_sorted() -> None:
 
 def test_no_module_is_too_long() -> None:
     lengths = {relative(path): len(path.read_text().splitlines()) for path in MODULES}
-    assert not {path: lines for path, lines in lengths.items() if lines > LONGEST_MODULE}
+    assert not {path: lines for path, lines in lengths.items() if lines > LONGER_MODULES.get(path, LONGEST_MODULE)}
 
 
 def test_only_the_dialects_ask_which_engine_it_is() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
 
-__all__ = ["Backend", "BackendTransaction", "EngineHealth"]
+__all__ = ["Backend", "BackendTransaction", "Changes", "EngineHealth", "Mark"]
 
 T = TypeVar("T")
+Mark: TypeAlias = object
+"""A moment in the life of a database, as `Changes.mark` gives it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +89,27 @@ class BackendTransaction(Protocol):
         """Take everything back and give the connection back; never fails because the transaction is gone."""
 
 
+class Changes(Protocol):
+    """Tells whether somebody, in whatever process, has committed something.
+
+    It only shortens the wait of those who look by themselves now and then: it may tell of a change that was none, and
+    on PostgreSQL it tells only of those whose unit of work called `Executor.notify`.
+    """
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether somebody tells when to look; otherwise changes are looked for all the time."""
+
+    def mark(self) -> Mark:
+        """The present moment, to compare later ones with."""
+
+    async def changed(self, since: Mark, timeout_seconds: float) -> bool:
+        """Wait until something may have been committed since a moment; False when the time is over."""
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+
+
 class Backend(Protocol):
     """One open database.
 
@@ -122,6 +145,9 @@ class Backend(Protocol):
 
     def check_may_write(self) -> None:
         """Raise TransactionError when the running task would wait for itself."""
+
+    def changes(self) -> Changes:
+        """Begin to watch for commits."""
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""

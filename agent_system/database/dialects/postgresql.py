@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from agent_system.clock import utc_now
 from agent_system.database.dialects.base import EngineHealth
+from agent_system.database.dialects.postgresql_changes import PostgresChanges
 from agent_system.database.engine import create_engine, dispose
 from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
@@ -60,6 +61,7 @@ class PostgresBackend:
 
     def __init__(self, url: URL, settings: DatabaseSettings) -> None:
         self.engine = create_engine(url, settings)
+        self._url = url
         self._settings = settings
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._last_commit: datetime | None = None
@@ -149,6 +151,10 @@ class PostgresBackend:
     def note_commit(self) -> None:
         """Remember when this manager last committed."""
         self._last_commit = utc_now()
+
+    def changes(self) -> PostgresChanges:
+        """Begin to listen for notifications."""
+        return PostgresChanges(self._url, self._settings)
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""

@@ -21,6 +21,7 @@ from agent_system.clock import utc_now
 from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
+from agent_system.database.dialects.sqlite_changes import SqliteChanges
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
 from agent_system.database.driver import is_broken, is_busy, library_verdict, sqlite
 from agent_system.database.engine import (
@@ -285,6 +286,10 @@ class SqliteBackend:
     def _after_commit(self) -> None:
         self._last_commit = utc_now()
         self._checkpointer.consider()
+
+    def changes(self) -> SqliteChanges:
+        """Begin to watch for commits."""
+        return SqliteChanges(self._path)
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is; only `os.stat` touches the files."""

@@ -62,7 +62,7 @@ class Claims:
     """Makes claims in units of work; returns rows as the driver gives them."""
 
     def __init__(self, plans: TablePlans[Job], clock: Callable[[], datetime], lease_clock: LeaseClock) -> None:
-        self._statements = ClaimStatements(plans.dialect)
+        self.statements = ClaimStatements(plans.dialect)
         self._rules = RuleBook(plans.dialect)
         self._keys = KeyCounts(plans.dialect)
         self._clock = clock
@@ -82,7 +82,7 @@ class Claims:
             "worker": request.worker,
         }
         claim = _Claim(executor, request, wanted, moments, [], set())
-        promote = self._statements.promote
+        promote = self.statements.promote
         executor.change(promote, promote.encode(moments))
         has_rules = self._rules.apply_to(executor, request.types)
         if has_rules or self._seen_keys or not self._claim_freely(claim):
@@ -96,7 +96,7 @@ class Claims:
     def _claim_freely(self, claim: _Claim) -> bool:
         """Claim by one statement; False when keys were in the way and the rest is to be chosen with care."""
         types = claim.request.types or ()
-        plan = self._statements.claim(len(types))
+        plan = self.statements.claim(len(types))
         while claim.missing > 0:
             limits = {f"limit_{number}": claim.missing for number in range(len(types) or 1)}
             values = limits | _named(types, types) | claim.moments | {"wanted": claim.missing}
@@ -132,7 +132,7 @@ class Claims:
                 refused.append(row[at["id"]])
                 claim.blocked.add(key)
         if refused:
-            plan = self._statements.give_back
+            plan = self.statements.give_back
             ids = dump_rows([id_] for id_ in refused)
             claim.executor.change(plan, plan.encode({"ids": ids, "now": claim.moments["now"]}))
         return set(refused)
@@ -151,7 +151,7 @@ class Claims:
             known = len(choice.blocked)
             chosen = choice.choose(candidates, claim.missing)
             if chosen:
-                plan = self._statements.take
+                plan = self.statements.take
                 values = claim.moments | {"ids": dump_rows([id_] for id_ in chosen)}
                 live = [row for row in executor.fetch(plan, plan.encode(values)) if self._is_begun(row)]
                 claim.rows += live
@@ -161,7 +161,7 @@ class Claims:
         self._rules.remember(executor, rules, began, claim.moments["now"])
 
     def _candidates(self, claim: _Claim, types: Sequence[str], choice: _Choice) -> list[Any]:
-        plan = self._statements.candidates(len(types))
+        plan = self.statements.candidates(len(types))
         limits = {f"limit_{number}": choice.most(kind, claim.missing) for number, kind in enumerate(types)}
         again = [kind if choice.may_begin_again(kind) else None for kind in types]
         blocked = dump_rows([key] for key in choice.blocked)
@@ -171,9 +171,9 @@ class Claims:
     def _all_types(self, executor: Executor) -> tuple[str, ...]:
         found = {
             self._decode_type(row[0])
-            for row in executor.fetch(self._statements.running_types, self._statements.running_types.encode({}))
+            for row in executor.fetch(self.statements.running_types, self.statements.running_types.encode({}))
         }
-        plan, after = self._statements.next_type, ""
+        plan, after = self.statements.next_type, ""
         while rows := executor.fetch(plan, plan.encode({"after": after})):
             after = self._decode_type(rows[0][0])
             found.add(after)

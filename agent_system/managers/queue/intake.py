@@ -89,6 +89,7 @@ class Intake:
                 if stored is not None:
                     return stored
             insert(executor)
+            executor.notify()
             return values
 
         return write

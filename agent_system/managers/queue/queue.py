@@ -165,6 +165,7 @@ class QueueManager(QueueWork):
         def work(executor: Executor) -> dict[str, Any]:
             row = executor.execute(change).first()
             if row is not None:
+                executor.notify()
                 return dict(zip(self.plans.hydrate.keys, row, strict=True))
             found = self.store.get(executor, key)
             if found is None:
@@ -192,7 +193,12 @@ class QueueManager(QueueWork):
         """
         condition = True if task_type is None else self.plans.columns["task_type"] == task_type
         statement = upkeep.redriving(condition, limit, self._clock())
-        return await self._db.write(lambda executor: len(executor.execute(statement).all()))
+
+        def work(executor: Executor) -> int:
+            executor.notify()
+            return len(executor.execute(statement).all())
+
+        return await self._db.write(work)
 
     async def stalled(self) -> builtins.list[Job]:
         """Return the jobs whose worker did not come back before its lease ran out; the next claim takes them over."""
@@ -213,6 +219,7 @@ class QueueManager(QueueWork):
         def work(executor: Executor) -> builtins.list[dict[str, Any]]:
             for statement in statements:
                 executor.execute(statement)
+            executor.notify()
             keys = self.plans.hydrate.keys
             return [dict(zip(keys, row, strict=True)) for row in executor.execute(release)]
 

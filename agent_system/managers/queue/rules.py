@@ -60,7 +60,9 @@ class RuleManager(Manager[JobType]):
         if (rules.get("rate_limit") is None) != (rules.get("rate_seconds") is None):
             message = "queue_types.rate_limit: it and rate_seconds are both None, or neither is"
             raise ValidationError(message, field="rate_limit", entity="queue_types")
-        return await self.upsert({"task_type": task_type, **rules}, on=("task_type",))
+        rule = await self.upsert({"task_type": task_type, **rules}, on=("task_type",))
+        await self._db.write(lambda executor: executor.notify())
+        return rule
 
 
 class RuleBook:

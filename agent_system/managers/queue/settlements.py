@@ -40,7 +40,10 @@ class Settlements:
         self._settle = compile_plan(_settlement(), dialect)
         self._progress = compile_plan(_progress(), dialect)
         self._status = compile_plan(
-            select(_columns.id, _columns.status).where(_columns.id.in_(listed("ids", _columns.id))), dialect
+            select(_columns.id, _columns.status, _columns.lease_token).where(
+                _columns.id.in_(listed("ids", _columns.id))
+            ),
+            dialect,
         )
         process: Any = _columns.result.type.dialect_impl(dialect).bind_processor(dialect)
         self._encode_result = process
@@ -75,10 +78,15 @@ class Settlements:
         plan = self._progress
         return executor.change(plan, plan.encode({"id": job.id, "token": job.lease_token, "progress": progress})) > 0
 
+    def held(self, executor: Executor, ids: Collection[int]) -> dict[int, tuple[str, int]]:
+        """Where jobs stand, and their tokens; those that are gone are left out."""
+        plan = self._status
+        rows = executor.fetch(plan, plan.encode({"ids": dump_rows([id_] for id_ in ids)}))
+        return {id_: (status, token) for id_, status, token in rows}
+
     def status(self, executor: Executor, ids: Collection[int]) -> dict[int, str]:
         """Where jobs stand; those that are gone are left out."""
-        plan = self._status
-        return dict(executor.fetch(plan, plan.encode({"ids": dump_rows([id_] for id_ in ids)})))
+        return {id_: status for id_, (status, _) in self.held(executor, ids).items()}
 
 
 def lease_lost(job_id: int, token: int, status: str | None) -> LeaseLostError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from uuid_utils.compat import uuid7
 
@@ -16,6 +16,7 @@ from agent_system.managers.core.base import Manager
 from agent_system.managers.queue.claims import MOST_LEASE_SECONDS, ClaimRequest, Claims
 from agent_system.managers.queue.fusion import Fusion
 from agent_system.managers.queue.lease_clock import LeaseClock
+from agent_system.managers.queue.outlook import Watchman
 from agent_system.managers.queue.retries import RetryPolicy
 from agent_system.managers.queue.settlements import Settlements, lease_lost
 from agent_system.models import Job
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
+    from agent_system.managers.queue.outlook import Outlook
 
 __all__ = ["QueueWork"]
 
@@ -59,8 +61,17 @@ class QueueWork(Manager[Job]):
         return Claims(self.plans, self._clock, self._lease_clock)
 
     @cached_property
+    def _watchman(self) -> Watchman:
+        return Watchman(self._db, self.plans, self._clock, self._lease_clock)
+
+    @cached_property
     def _settlements(self) -> Settlements:
         return Settlements(self._db.dialect)
+
+    def for_another_thread(self) -> tuple[DatabaseManager, Self]:
+        """A queue over the same database that is not connected yet, for a thread with a loop of its own."""
+        db = self._db.another()
+        return db, type(self)(db, clock=self._clock)
 
     # Claiming.
 
@@ -119,6 +130,15 @@ class QueueWork(Manager[Job]):
         for job in jobs:
             await self._settle(job, self._waiting_again(job))
 
+    async def look(self, types: Iterable[str] | None = None) -> Outlook:
+        """Tell without writing whether a claim may find something now, and when it may the next time.
+
+        Args:
+            types: As for `claim`.
+        """
+        await self._lease_clock.set()
+        return await self._watchman.look(None if types is None else tuple(sorted(set(types))))
+
     # Holding.
 
     async def heartbeat(self, job: Job, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> None:
@@ -152,6 +172,18 @@ class QueueWork(Manager[Job]):
             return {id_: status.get(id_) for id_ in lost}
 
         return await self._db.write(work) if rows else {}
+
+    async def lost(self, jobs: Sequence[Job]) -> dict[int, str | None]:
+        """Return those of the jobs that are no longer their holder's, with where they stand (None: gone)."""
+        settlements = self._settlements
+        if not jobs:
+            return {}
+        found = await self._db.read(lambda executor: settlements.held(executor, [job.id for job in jobs]))
+        return {
+            job.id: found.get(job.id, (None, 0))[0]
+            for job in jobs
+            if found.get(job.id) != (JobStatus.IN_PROGRESS.value, job.lease_token)
+        }
 
     async def report_progress(self, job: Job, progress: float) -> None:
         """Write down how much of a job is done.
@@ -248,7 +280,14 @@ class QueueWork(Manager[Job]):
         values = {"due_at": None, "ready_at": None, "completed_at": None} | kept | values | {"now": self._clock()}
         given = {name if name == "now" else f"set_{name}": value for name, value in values.items()}
         settlements = self._settlements
-        if not await self._db.write(lambda executor: settlements.settle(executor, job, given)):
+
+        def work(executor: Executor) -> bool:
+            is_held = settlements.settle(executor, job, given)
+            # Others may begin it now, or another one with its key.
+            executor.notify()
+            return is_held
+
+        if not await self._db.write(work):
             raise await self._lost(job)
         changes = values | {"updated_at": values["now"], "lease_expires_at": None}
         del changes["now"]

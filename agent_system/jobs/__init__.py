@@ -1,0 +1,12 @@
+"""Workers: programs that do the jobs of the queue.
+
+Read `worker.py` first, then `context.py` for what a handler gets.
+"""
+
+from __future__ import annotations
+
+from agent_system.jobs.context import JobContext
+from agent_system.jobs.outcomes import GiveUpError, TryLaterError
+from agent_system.jobs.worker import Worker
+
+__all__ = ["GiveUpError", "JobContext", "TryLaterError", "Worker"]
