@@ -131,3 +131,20 @@ def test_clean_text_costs_next_to_nothing() -> None:
     encoding = min(timeit.repeat(lambda: encode_text(text), number=20_000, repeat=5))
     # A handful of calls of the cheapest built-in; 100 ns where that takes 40.
     assert encoding < 8 * nothing
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (' {"a": 1}\n', {"a": 1}),
+        ("\t[1]", [1]),
+        ("7 ", 7),
+        ('"x"', "x"),
+        ("{} ", {}),
+        ("1 2", "1 2"),
+        ("", ""),
+        (" ", " "),
+    ],
+)
+def test_spaces_around_json_that_somebody_else_wrote_mean_nothing(text: str, value: object) -> None:
+    assert decode_json(text) == value

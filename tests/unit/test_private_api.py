@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 import sqlite3
 import threading
 from datetime import UTC, datetime
@@ -440,6 +441,19 @@ def test_a_text_with_columns_is_no_select() -> None:
 def test_a_uuid_is_made_of_two_slots() -> None:
     # models/columns.py fills them without the constructor.
     assert set(UUID.__slots__) - {"__weakref__"} == {"int", "is_safe"}
+
+
+# The standard library's JSON decoder: models/codec.py scans without its searches for spaces.
+
+
+def test_the_json_scanner_tells_where_a_value_ends() -> None:
+    scan: Any = vars(json.JSONDecoder())["scan_once"]
+    assert scan('{"a": [1]} x', 0) == ({"a": [1]}, 10)
+    for malformed in ("", " 1", "x"):
+        with pytest.raises(StopIteration):
+            scan(malformed, 0)
+    with pytest.raises(ValueError, match="Expecting"):
+        scan('{"a" 1}', 0)
 
 
 # The standard library's driver.
