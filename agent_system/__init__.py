@@ -19,6 +19,7 @@ from agent_system.database.manager import DatabaseManager, get_database_connecti
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import AgentSystemError
 from agent_system.managers.core.pagination import Page
+from agent_system.managers.ledger.usage import Usage
 from agent_system.settings import DatabaseSettings, Durability
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "Durability",
     "EntityManager",
     "Page",
+    "Usage",
     "get_database_connection",
 ]
