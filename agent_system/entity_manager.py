@@ -16,6 +16,10 @@ from agent_system.managers.conversations.feedback import FeedbackManager
 from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
+from agent_system.managers.documents.knowledge_gaps import KnowledgeGapManager
+from agent_system.managers.documents.knowledge_usage import KnowledgeUsageManager
+from agent_system.managers.files.documents import DocumentManager
+from agent_system.managers.files.files import FileManager
 from agent_system.managers.games.games import GameManager
 from agent_system.managers.health import SystemHealth, measure
 from agent_system.managers.isolation.database import Isolation
@@ -38,7 +42,11 @@ from agent_system.managers.promises.chat_states import ChatStateManager
 from agent_system.managers.promises.promises import PromiseManager
 from agent_system.managers.queue.effects import EffectManager
 from agent_system.managers.queue.queue import QueueManager
+from agent_system.managers.reviews.effectiveness import EffectivenessManager
+from agent_system.managers.reviews.opportunities import OpportunityManager
+from agent_system.managers.reviews.reviews import ReviewManager
 from agent_system.managers.tasks.tasks import TaskManager
+from agent_system.managers.telemetry.agent_status import AgentStatusManager
 from agent_system.managers.telemetry.tool_usage import ToolUsageManager
 from agent_system.managers.users.identities import IdentityManager
 from agent_system.managers.users.users import UserManager
@@ -105,6 +113,14 @@ class EntityManager:
         self.games = GameManager(db, clock=clock)
         self.tool_usage = ToolUsageManager(db, clock=clock)
         self._isolation = Isolation(db)
+        self.agent_status = AgentStatusManager(db, clock=clock)
+        self.files = FileManager(db, clock=clock)
+        self.documents = DocumentManager(db, clock=clock)
+        self.reviews = ReviewManager(db, clock=clock)
+        self.opportunities = OpportunityManager(db, clock=clock)
+        self.effectiveness = EffectivenessManager(db, clock=clock)
+        self.knowledge_gaps = KnowledgeGapManager(db, clock=clock)
+        self.knowledge_usage = KnowledgeUsageManager(db, clock=clock)
         # Seed 001's entity types, for the verbs that take the type as an argument.
         self._by_type: dict[str, Manager[Any]] = {
             "agent": self.agents,

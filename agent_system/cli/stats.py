@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from agent_system.cli.context import Options
     from agent_system.managers.ledger.reports import ModelTokens, TokenSummary
-    from agent_system.managers.telemetry.tool_usage import ToolStatistics
+    from agent_system.managers.telemetry.call_figures import ToolStatistics
 
 __all__ = ["stats"]
 
@@ -31,7 +31,7 @@ def stats(
     if as_json:
         print_json(
             {
-                "tools": [asdict(tool) for tool in tools],
+                "tools": [{**asdict(tool), "unknown": tool.unknown} for tool in tools],
                 "tokens": _tokens_as_dict(total),
                 "models": [{"host": one.host, "model": one.model, **_tokens_as_dict(one.summary)} for one in models],
             }

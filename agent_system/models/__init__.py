@@ -1,9 +1,9 @@
 """The tables, one class each; a column's meaning stands in its `Field(description=...)`.
 
 Read `base.py` and `fields.py` first, then the family you need: `users`, `projects`, `tools`, `agents`, `tasks`,
-`documents`, `processes`, `events`, `relations`, `conversations`, `ledger`, `prices`, `telemetry`, `queue`,
-`promises`, `budgets`, `credits`, `model_usage`, `links`, `games`, `prompts`, `configuration`, `logs`, `goals`, `todos`,
-`memories`, `embeddings`.
+`documents`, `knowledge`, `processes`, `events`, `reviews`, `relations`, `conversations`, `ledger`, `prices`,
+`telemetry`, `files`, `queue`, `promises`, `budgets`, `credits`, `model_usage`, `links`, `games`, `prompts`,
+`configuration`, `logs`, `goals`, `todos`, `memories`, `embeddings`.
 """
 
 from agent_system.models.agents import Agent, AgentPermission, AgentTool
@@ -15,8 +15,10 @@ from agent_system.models.credits import CreditAlert, CreditBalance
 from agent_system.models.documents import ContextDocument, DocumentVersion
 from agent_system.models.embeddings import Embedding, EmbeddingModel
 from agent_system.models.events import Event
+from agent_system.models.files import Document, File, FileAccess
 from agent_system.models.games import Game
 from agent_system.models.goals import Goal
+from agent_system.models.knowledge import KnowledgeGap, KnowledgeUsage
 from agent_system.models.ledger import Host, Model, TokenUsage
 from agent_system.models.links import Link
 from agent_system.models.logs import LogEntry
@@ -29,8 +31,9 @@ from agent_system.models.promises import ChatState, Promise, PromiseDependency
 from agent_system.models.prompts import Prompt, PromptHistory, PromptLabel, PromptLabelMove
 from agent_system.models.queue import Effect, Job, JobSchedule, JobType, QueueClock
 from agent_system.models.relations import EntityRelationship
+from agent_system.models.reviews import EffectivenessMetric, OptimizationOpportunity, ReviewCounter
 from agent_system.models.tasks import Task, TaskActivity, TaskDependency, TaskToolAssignment
-from agent_system.models.telemetry import ToolUsage
+from agent_system.models.telemetry import AgentStatusEntry, ToolUsage
 from agent_system.models.todos import TodoItem, TodoList
 from agent_system.models.tools import Tool
 from agent_system.models.users import User, UserIdentity
@@ -38,6 +41,7 @@ from agent_system.models.users import User, UserIdentity
 __all__ = [
     "Agent",
     "AgentPermission",
+    "AgentStatusEntry",
     "AgentTool",
     "Budget",
     "BudgetAccount",
@@ -52,19 +56,25 @@ __all__ = [
     "ConversationHead",
     "CreditAlert",
     "CreditBalance",
+    "Document",
     "DocumentVersion",
     "Effect",
+    "EffectivenessMetric",
     "Embedding",
     "EmbeddingModel",
     "EntityRelationship",
     "Event",
     "FeatureFlag",
+    "File",
+    "FileAccess",
     "Game",
     "Goal",
     "Host",
     "Job",
     "JobSchedule",
     "JobType",
+    "KnowledgeGap",
+    "KnowledgeUsage",
     "Link",
     "LogEntry",
     "Memory",
@@ -75,6 +85,7 @@ __all__ = [
     "Model",
     "ModelPrice",
     "ModelUsage",
+    "OptimizationOpportunity",
     "Process",
     "ProcessInstance",
     "Project",
@@ -86,6 +97,7 @@ __all__ = [
     "PromptLabel",
     "PromptLabelMove",
     "QueueClock",
+    "ReviewCounter",
     "TableModel",
     "Task",
     "TaskActivity",

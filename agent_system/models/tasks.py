@@ -24,6 +24,7 @@ from agent_system.models.fields import (
     meta_field,
     moment_field,
     non_negative,
+    partial_index,
     present_index,
     real_field,
     reference,
@@ -132,7 +133,9 @@ class Task(TableModel, table=True):
         present_index("workspace_id"),
         present_index("conversation_id"),
         present_index("session_uuid"),
+        present_index("interrupted_at"),
         enum_check("status", TaskStatus),
+        CheckConstraint("attempt >= 1", name="attempt"),
         *non_negative("phase_number", "max_execution_seconds"),
     )
 
@@ -178,9 +181,13 @@ class Task(TableModel, table=True):
     )
     context: JsonValue = json_field("What the agent is given besides the instruction; null when nothing is.")
     pid: Int64 | None = int_field("Process id of the runtime while it works; null otherwise.", None)
+    attempt: Int64 = int_field("Which attempt this is, from 1; a retry begins the next.", 1)
     max_execution_seconds: float | None = real_field("Seconds that it may take; null: no limit.", None)
     started_at: datetime | None = moment_field("When it first began to run; null: it has not.")
     completed_at: datetime | None = moment_field("When it ended, in whatever way; null: it has not.")
+    interrupted_at: datetime | None = moment_field(
+        "When it was stopped because whatever ran it was gone; null: it was not, or it was taken up again."
+    )
     meta: JsonObject = meta_field()
     version: Int64 = version_field()
     created_at: datetime = created_at_field(index=True)
@@ -207,3 +214,15 @@ class Task(TableModel, table=True):
     activities: list[TaskActivity] = Relationship(
         sa_relationship_kwargs={"viewonly": True, "lazy": "raise", "order_by": "TaskActivity.id"}
     )
+
+
+_task: Any = Task
+_columns = _task.__table__.c
+# What could be started now, in the order in which it is to be: read from one end, however many wait.
+partial_index(
+    _columns.priority.desc(),
+    _columns.created_at,
+    _columns.id,
+    where="status IN ('created', 'pending')",
+    name="idx_tasks_ready",
+)

@@ -76,6 +76,19 @@ class Factories:
             "alerts": lambda name: {"alert_type": name},
             "model_usage": lambda name: {"model_name": name},
             "budgets": lambda name: {"scope_kind": "user", "scope_key": name, "limit_nano_usd": 1_000_000_000},
+            "agent_status": lambda name: {"status": name},
+            "files": lambda name: {"file_path": name},
+            "documents": lambda name: {"path": name},
+            "reviews": lambda name: {"entity_type": "test", "entity_id": name, "counter_type": "usage"},
+            "opportunities": lambda name: {"entity_type": "test", "entity_id": name, "opportunity_type": "slow"},
+            "effectiveness": lambda name: {
+                "entity_type": "test",
+                "entity_id": name,
+                "metric_name": "success_rate",
+                "metric_value": 0.5,
+            },
+            "knowledge_gaps": lambda name: {"topic": name},
+            "knowledge_usage": lambda _: {"document_id": self._owners["context_documents"]},
         }
         self._needs = {
             "process_instances": "processes",
@@ -84,6 +97,7 @@ class Factories:
             "model_prices": "models",
             "message_feedback": "messages",
             "token_usage": "models",
+            "knowledge_usage": "context_documents",
         }
 
     @property

@@ -22,7 +22,9 @@ from agent_system.types.conversations import (
 )
 from agent_system.types.credits import CREDIT_ALERT_TYPE_LEGACY, AlertSeverity, CreditAlertType
 from agent_system.types.entities import ENTITY_TYPE_LEGACY, LIFECYCLE_STATUS_LEGACY, EntityType, LifecycleStatus
+from agent_system.types.files import FILE_OPERATION_LEGACY, DocumentStatus, FileOperation
 from agent_system.types.games import GameStatus
+from agent_system.types.knowledge import KnowledgeGapStatus, KnowledgeUse
 from agent_system.types.ledger import CostSource, ExportFormat, LedgerEntryKind, UsageState
 from agent_system.types.links import LINK_STATUS_LEGACY, LinkStatus
 from agent_system.types.memories import MEMORY_KIND_LEGACY, MemoryKind, MemoryLinkType, MemoryStatus
@@ -40,8 +42,9 @@ from agent_system.types.queue import (
     PromiseType,
 )
 from agent_system.types.records import GOAL_STATUS_LEGACY, LOG_LEVEL_LEGACY, GoalStatus, LogLevel, TodoStatus
+from agent_system.types.reviews import CounterType, Effort, OpportunityStatus, ReviewFrequency
 from agent_system.types.tasks import TASK_STATUS_LEGACY, DependencyPolicy, TaskStatus
-from agent_system.types.telemetry import TOOL_CALL_STATE_LEGACY, ToolCallState
+from agent_system.types.telemetry import TOOL_CALL_STATE_LEGACY, ToolCallState, ToolErrorCategory
 from agent_system.types.users import USER_ROLE_LEGACY, UserRole
 from agent_system.types.values import (
     Counter,
@@ -64,6 +67,7 @@ __all__ = [
     "CREDIT_ALERT_TYPE_LEGACY",
     "ENTITY_TYPE_LEGACY",
     "FEEDBACK_RATING_LEGACY",
+    "FILE_OPERATION_LEGACY",
     "GOAL_STATUS_LEGACY",
     "JOB_STATUS_LEGACY",
     "LIFECYCLE_STATUS_LEGACY",
@@ -85,13 +89,17 @@ __all__ = [
     "ConversationStatus",
     "CostSource",
     "Counter",
+    "CounterType",
     "CreditAlertType",
     "DependencyPolicy",
+    "DocumentStatus",
     "EffectState",
+    "Effort",
     "EntityType",
     "EventOutcome",
     "ExportFormat",
     "FeedbackRating",
+    "FileOperation",
     "Fraction",
     "GameStatus",
     "GoalStatus",
@@ -102,6 +110,8 @@ __all__ = [
     "JsonArray",
     "JsonObject",
     "JsonValue",
+    "KnowledgeGapStatus",
+    "KnowledgeUse",
     "LedgerEntryKind",
     "LifecycleStatus",
     "LinkStatus",
@@ -110,6 +120,7 @@ __all__ = [
     "MemoryLinkType",
     "MemoryStatus",
     "MessageRole",
+    "OpportunityStatus",
     "Percentage",
     "PositiveCount",
     "PositiveSeconds",
@@ -120,6 +131,7 @@ __all__ = [
     "PromiseType",
     "RelationshipType",
     "ReservationState",
+    "ReviewFrequency",
     "RowId",
     "Severity",
     "StreamingState",
@@ -127,6 +139,7 @@ __all__ = [
     "TaskStatus",
     "TodoStatus",
     "ToolCallState",
+    "ToolErrorCategory",
     "UsageState",
     "UserRole",
 ]

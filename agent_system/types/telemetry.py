@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TOOL_CALL_STATE_LEGACY", "ToolCallState"]
+__all__ = ["TOOL_CALL_STATE_LEGACY", "ToolCallState", "ToolErrorCategory"]
 
 
 class ToolCallState(StrEnum):
@@ -33,3 +33,18 @@ TOOL_CALL_STATE_LEGACY: Mapping[str, ToolCallState] = MappingProxyType(
         "true": ToolCallState.DONE,
     }
 )
+
+
+class ToolErrorCategory(StrEnum):
+    """What kind of error ended a tool call: seed 002's nine classes, and one for what fits none of them."""
+
+    PERMISSION = "permission_error"
+    FILE_NOT_FOUND = "file_not_found"
+    TIMEOUT = "timeout"
+    SYNTAX = "syntax_error"
+    NETWORK = "network_error"
+    GIT = "git_error"
+    VALIDATION = "validation_error"
+    RESOURCE = "resource_error"
+    COMMAND_NOT_FOUND = "command_not_found"
+    UNKNOWN = "unknown_error"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ATTRIBUTES = (
     "agents", "tools", "tasks", "context_documents", "processes", "process_instances", "events", "relations", "users",
     "identities", "projects", "workspaces", "conversations", "messages", "hosts", "models", "token_usage", "tool_usage",
+    "agent_status", "files", "documents", "reviews", "opportunities", "effectiveness", "knowledge_gaps",
+    "knowledge_usage",
     "queue", "effects", "promises", "chat_states", "model_prices",
     "budgets",
     "message_feedback",

@@ -32,13 +32,22 @@ if TYPE_CHECKING:
 ATTRIBUTES = (
     "agents", "tools", "tasks", "context_documents", "processes", "process_instances", "events", "relations", "users",
     "identities", "projects", "workspaces", "conversations", "messages", "hosts", "models", "token_usage", "tool_usage",
+    "agent_status", "files", "documents", "reviews", "opportunities", "effectiveness", "knowledge_gaps",
+    "knowledge_usage",
 )  # fmt: skip
 ODD_TEXTS = ("\0", "a\0b", "\ud800", "\udc00\ud800", "\U0010fffd", "\U0010fffd0", "'; DROP TABLE agents; --", "é😀")
 NAIVE = datetime(2026, 5, 1, 12)  # noqa: DTZ001 (that is what is refused)
 # References that are no foreign key error: an author who is not known gets an identity.
 MADE_WHEN_MISSING = {("messages", "user_id")}
 # Keys of any entity: a number is as good as its text.
-KEYS_AS_THEY_ARE = {("events", "entity_id"), ("relations", "source_id"), ("relations", "target_id")}
+KEYS_AS_THEY_ARE = {
+    ("effectiveness", "entity_id"),
+    ("events", "entity_id"),
+    ("opportunities", "entity_id"),
+    ("relations", "source_id"),
+    ("relations", "target_id"),
+    ("reviews", "entity_id"),
+}
 
 
 @pytest.fixture

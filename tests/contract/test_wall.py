@@ -25,6 +25,8 @@ ATTRIBUTES = (
     "agents", "tools", "tasks", "context_documents", "processes", "process_instances", "events", "relations", "users",
     "identities", "projects", "workspaces", "conversations", "messages", "hosts", "models", "token_usage", "tool_usage",
     "memories",
+    "agent_status", "files", "documents", "reviews", "opportunities", "effectiveness", "knowledge_gaps",
+    "knowledge_usage",
 )  # fmt: skip
 
 

@@ -139,6 +139,28 @@ ROWS: dict[str, dict[str, Any]] = {
     "goals": {"id": 1, "user_id": str(key(1)), "objective": "Learn", "deadline_at": MOMENT},
     "todos": {"id": 1, "user_id": str(key(1)), "name": "Home", "name_key": "home", "goal_id": 1},
     "todo_items": {"id": 1, "todo_id": 1, "position": 1, "content": "Read", "due_at": MOMENT},
+    "agent_status": {"id": 1, "task_id": key(12), "agent_id": key(3), "status": "started"},
+    "files": {"id": 1, "file_path": "/src/главная.py", "access_count": 1, "read_count": 1},
+    "file_accesses": {"id": 1, "file_id": 1, "task_id": key(12), "operation": "read"},
+    "documents": {"id": 1, "path": "docs/plan.md", "status": "archived", "task_id": key(12), "archived_at": MOMENT},
+    "review_counters": {"id": 1, "entity_type": "agent", "entity_id": str(key(3)), "counter_type": "usage"},
+    "optimization_opportunities": {
+        "id": 1,
+        "entity_type": "agent",
+        "entity_id": str(key(3)),
+        "opportunity_type": "slow",
+        "created_by_event_id": 1,
+    },
+    "entity_effectiveness": {
+        "id": 1,
+        "entity_type": "agent",
+        "entity_id": str(key(3)),
+        "metric_name": "task_success_rate",
+        "metric_value": 0.25,
+        "event_id": 1,
+    },
+    "knowledge_usage": {"id": key(16), "document_id": key(7), "agent_id": key(3), "relevance": 0.5},
+    "knowledge_gaps": {"id": key(17), "topic": "Deploys", "topic_key": "deploys", "agent_id": key(3)},
 }
 # Rows that others refer to, beside the one of their table.
 MORE_ROWS: dict[str, list[dict[str, Any]]] = {

@@ -54,7 +54,7 @@ async def test_rebuilt_table_keeps_children_triggers_and_views(
 
 
 @requires.batch_migrations
-@pytest.mark.parametrize("table", ["agents", "messages", "tasks", "tool_usage", "workspaces"])
+@pytest.mark.parametrize("table", ["agents", "messages", "queue", "tasks", "tool_usage", "workspaces"])
 async def test_rebuilt_table_is_the_same_table(migrated_sqlite_url: str, own_revisions: Revisions, table: str) -> None:
     before = await schema_of(migrated_sqlite_url)
     async with connected(migrated_sqlite_url) as connection:

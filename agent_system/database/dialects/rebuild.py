@@ -2,7 +2,8 @@
 
 SQLite can change little of a table in place, so `batch_alter_table` makes a new one, copies the rows, drops the old one
 and renames. With the old table go its triggers, and the highest key that it ever gave out; alembic does not see that
-the key was AUTOINCREMENT; and views and other tables' triggers mention a table that is not there for a moment.
+the key was AUTOINCREMENT, nor that an index descends; and views and other tables' triggers mention a table that is not
+there for a moment.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.ddl.base import RenameTable
 from sqlalchemy import event, text
-from sqlalchemy.schema import CreateTable, DropTable
+from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -23,6 +24,10 @@ TEMPORARY = "_alembic_tmp_"
 
 _DEFINITION = text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table")
 _TRIGGERS = text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table ORDER BY rowid")
+_DESCENDING = text(
+    "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :table AND sql LIKE '% DESC%'"
+)
+_INDEX = text("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = :name")
 _HIGHEST_KEY = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
 _FORGET_KEY = text("DELETE FROM sqlite_sequence WHERE name = :table")
 _REMEMBER_KEY = text("INSERT INTO sqlite_sequence (name, seq) VALUES (:table, :seq)")
@@ -34,6 +39,7 @@ class _Rebuilds:
     def __init__(self) -> None:
         self._triggers: dict[str, list[str]] = {}
         self._keys: dict[str, int] = {}
+        self._descending: dict[str, str] = {}
 
     def before(self, connection: Connection, element: Any, *_rest: Any) -> None:
         if isinstance(element, CreateTable) and element.element.name.startswith(TEMPORARY):
@@ -48,6 +54,8 @@ class _Rebuilds:
         if _ends_rebuild(element):
             connection.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
             self._restore(connection, str(element.new_table_name))
+        elif isinstance(element, CreateIndex):
+            self._restore_order(connection, str(element.element.name))
 
     def _keep_autoincrement(self, connection: Connection, element: CreateTable) -> None:
         original = element.element.name.removeprefix(TEMPORARY)
@@ -57,6 +65,7 @@ class _Rebuilds:
 
     def _save(self, connection: Connection, table: str) -> None:
         self._triggers[table] = list(connection.execute(_TRIGGERS, {"table": table}).scalars())
+        self._descending |= dict(connection.execute(_DESCENDING, {"table": table}).all())
         if connection.execute(_DEFINITION, {"table": "sqlite_sequence"}).scalar() is not None:
             key = connection.execute(_HIGHEST_KEY, {"table": table}).scalar()
             if key is not None:
@@ -69,6 +78,14 @@ class _Rebuilds:
         if key is not None:
             connection.execute(_FORGET_KEY, {"table": table})
             connection.execute(_REMEMBER_KEY, {"table": table, "seq": key})
+
+    def _restore_order(self, connection: Connection, index: str) -> None:
+        """Make an index again as it was if it differs in nothing but the direction of its columns."""
+        lost = self._descending.pop(index, None)
+        made = connection.execute(_INDEX, {"name": index}).scalar()
+        if lost is not None and made == lost.replace(" DESC", ""):
+            connection.exec_driver_sql(f'DROP INDEX "{index}"')
+            connection.exec_driver_sql(lost)
 
 
 def keep_what_rebuilds_lose(connection: Connection) -> None:

@@ -53,6 +53,8 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "tools": open_to_all(),
         "context_documents": owned(user="user_id", shared=True),
         "document_versions": child("document_id", "context_documents", follows_shared=True),
+        "knowledge_usage": owned(user="user_id", agent="agent_id", project=OF_TASK),
+        "knowledge_gaps": owned(user="user_id", agent="agent_id", project=OF_TASK),
         "processes": open_to_all(),
         "process_instances": child("task_id", "tasks"),
         # Projects.
@@ -118,14 +120,21 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "credit_alerts": closed(),
         # What was done.
         "tool_usage": owned(
-            user=Either((IN_CONVERSATION, OF_TASK, Parent("agent_id", "agents"))),
+            user="user_id",
             agent="agent_id",
             project=Either((IN_CONVERSATION, OF_TASK)),
             session="session_uuid",
         ),
+        "agent_status": owned(user="user_id", agent="agent_id", project=OF_TASK, session="session_uuid"),
+        "files": owned(user="user_id"),
+        "file_accesses": child("file_id", "files"),
+        "documents": owned(user="user_id", project=OF_TASK),
         "events": closed(),
         "entity_relationships": closed(),
         "logs": closed(),
+        "review_counters": closed(),
+        "optimization_opportunities": closed(),
+        "entity_effectiveness": closed(),
         # Work that waits.
         "queue": OF_IDENTITY,
         "effect_log": child("job_id", "queue"),
