@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, literal, or_, select, update
 
 from agent_system.database.plans import compile_plan
 from agent_system.database.statements import UnlessThere
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Dialect, Select
 
     from agent_system.database.executor import Executor
+    from agent_system.database.plans import Plan
 
 __all__ = ["Account", "AccountBook", "Hold", "unbalanced"]
 
@@ -89,7 +90,8 @@ class AccountBook:
 
     def __init__(self, dialect: Dialect) -> None:
         now, account = _bind("now", UtcDateTime()), _bind("account_id", BigInt)
-        self._applicable = compile_plan(_applicable(), dialect)
+        self._dialect = dialect
+        self._applicable: dict[tuple[BudgetScope, ...], Plan] = {}
         self._open = compile_plan(_opening(), dialect)
         self._find = compile_plan(select(_accounts.c.id).where(*_place()), dialect)
         sums = select(_accounts.c.spent_nano_usd, _accounts.c.reserved_nano_usd).where(_accounts.c.id == account)
@@ -123,9 +125,13 @@ class AccountBook:
     def applicable(self, executor: Executor, keys: Mapping[BudgetScope, str | None], now: datetime) -> list[Account]:
         """The accounts of all budgets that apply, in the order of their budgets; own ones go before shared ones."""
         starts = {period: period_start(period, now) for period in BudgetPeriod}
-        values = {"now": now, **{f"{kind}_key": keys.get(kind) for kind in KEYED}, **_starting(starts)}
+        kinds = tuple(kind for kind in KEYED if keys.get(kind) is not None)
+        plan = self._applicable.get(kinds)
+        if plan is None:
+            plan = self._applicable[kinds] = compile_plan(_applicable(kinds), self._dialect)
+        values = {"now": now, **{f"{kind}_key": keys[kind] for kind in kinds}, **_starting(starts)}
         found: dict[tuple[str, str], Account] = {}
-        for row in executor.fetch(self._applicable, self._applicable.encode(values)):
+        for row in executor.fetch(plan, plan.encode(values)):
             kind, period = BudgetScope(row[1]), BudgetPeriod(row[3])
             account = Account(
                 budget_id=row[0],
@@ -241,17 +247,18 @@ def _opening() -> Any:
     return insert(_accounts).values(**values, **zero, created_at=now, updated_at=now).ext(UnlessThere()).inline()
 
 
-def _applicable() -> Select[Any]:
-    """Budgets that apply to a spender, with the accounts of their present periods."""
+def _applicable(kinds: Sequence[BudgetScope]) -> Select[Any]:
+    """Budgets that apply to a spender of whom these are known, with the accounts of their present periods."""
     kind, key, period = _budgets.c.scope_kind, _budgets.c.scope_key, _budgets.c.period
-    keys = {each: _bind(f"{each}_key", Text()) for each in KEYED}
+    keys = {each: _bind(f"{each}_key", Text()) for each in kinds}
     # What all share and what each has is looked up by two indexes; one condition for both would read every budget.
-    of_spender = [and_(kind == each, key == keys[each]) for each in KEYED]
-    shared = [and_(key.is_(None), kind == BudgetScope.GLOBAL)]
-    shared += [and_(key.is_(None), kind == each, keys[each].is_not(None)) for each in KEYED]
+    # Each value by itself: a compiled statement has a fixed number of parameters.
+    everybody = [literal(each, kind.type) for each in (BudgetScope.GLOBAL, *kinds)]
+    shared = and_(key.is_(None), kind.in_(everybody))
+    own = [and_(kind == each, key == keys[each]) for each in kinds]
     starts = {each: _bind(f"{each}_start", UtcDateTime()) for each in BudgetPeriod}
     starts_at = case(*((period == each, start) for each, start in starts.items()))
-    account_key = case(*((kind == each, keys[each]) for each in KEYED), else_="")
+    account_key = case(*((kind == each, keys[each]) for each in kinds), else_="") if kinds else literal("")
     present = and_(
         _accounts.c.budget_id == _budgets.c.id, _accounts.c.scope_key == account_key, _accounts.c.starts_at == starts_at
     )
@@ -269,8 +276,7 @@ def _applicable() -> Select[Any]:
             expired.scalar_subquery(),
         )
         .select_from(_budgets.outerjoin(_accounts, present))
-        .where(_budgets.c.is_active, or_(*shared, *of_spender))
-        .order_by(_budgets.c.id)
+        .where(_budgets.c.is_active, or_(shared, *own))
     )
 
 
