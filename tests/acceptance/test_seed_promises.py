@@ -171,7 +171,8 @@ class TestLinks:
 
         with pytest.raises(ValueError, match="no page"):
             await em.links.store_with_analysis("HTTP://Example.COM:80/a?utm_source=x#top", fail)
-        (failed,) = await em.links.due_for_retry()
+        failed = await em.links.get_by_url("http://example.com/a")
+        assert failed is not None
         assert failed.analysis_status == "error"
         stored = await em.links.store_with_analysis("http://example.com/a", succeed)
         assert (stored.id, stored.created_at, stored.analysis_status) == (failed.id, failed.created_at, "success")
