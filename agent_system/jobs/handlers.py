@@ -33,8 +33,8 @@ class Periodic:
     name: str
     cron: str
     task_type: str
-    timezone: str
-    options: dict[str, Any]
+    payload: Any
+    fields: dict[str, Any]
 
 
 class Handlers:

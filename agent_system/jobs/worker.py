@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from agent_system.jobs.attempt import Attempt
+from agent_system.jobs.clockwork import run_schedules
 from agent_system.jobs.handlers import Handler, Handlers, Periodic
 from agent_system.jobs.heart import Heart
 from agent_system.jobs.reporter import Patience, Reporter
@@ -94,6 +95,18 @@ class Worker:
 
         return register
 
+    def periodic(
+        self, cron: str, task_type: str, payload: object = None, *, name: str | None = None, **fields: object
+    ) -> None:
+        """Put a job into the queue at all times of a cron expression, once however many workers ask for it.
+
+        Args:
+            name: Name of the schedule; None is the type. See `em.queue.schedule` for the other fields.
+        """
+        self._periodic.append(
+            Periodic(name=name or task_type, cron=cron, task_type=task_type, payload=payload, fields=fields)
+        )
+
     @property
     def types(self) -> tuple[str, ...]:
         """The types that it has handlers for."""
@@ -118,6 +131,11 @@ class Worker:
         patience = Patience()
         reporter = Reporter(em.queue, patience)
         await patience.until_done(em.queue.release_stalled)
+        for one in self._periodic:
+            await patience.until_done(
+                partial(em.queue.schedule, one.name, one.cron, one.task_type, one.payload, **one.fields)
+            )
+        clockwork = asyncio.create_task(run_schedules(em.queue, patience, self.poll_seconds))
         heart = Heart(
             em.queue,
             lambda: [(attempt.begun, attempt.job) for attempt in list(self._attempts.values())],
@@ -132,6 +150,8 @@ class Worker:
                     await self._work(em, changes, reporter, patience, until_idle=until_idle)
                     await self._drain()
         finally:
+            clockwork.cancel()
+            await asyncio.gather(clockwork, return_exceptions=True)
             await heart.stop()
 
     def stop(self) -> None:

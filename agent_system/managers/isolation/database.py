@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlmodel.ext.asyncio.session import AsyncSession
 
-    from agent_system.database.dialects.base import EngineHealth
+    from agent_system.database.dialects.base import Changes, EngineHealth
     from agent_system.database.executor import Executor, Work
     from agent_system.database.plans import Plan
     from agent_system.managers.isolation.scope import Dimension, Scope
@@ -129,6 +129,16 @@ class ScopedDatabase(DatabaseManager):
         # What follows makes this a context manager, as the base's is.
         async with self._inner.session(read_only=True) as session:
             yield session
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[Changes]:
+        """Watch for commits inside the block: that there was one tells nothing of what it wrote."""
+        async with self._inner.changes() as changes:
+            yield changes
+
+    def another(self) -> DatabaseManager:
+        """Not there in a scope."""
+        _refuse("another()")
 
     async def health(self) -> EngineHealth:
         """Not there in a scope."""

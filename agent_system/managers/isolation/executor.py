@@ -104,6 +104,10 @@ class ScopedExecutor:
         scoped = self._guard.rules.plan(plan)
         self._inner.change_many(scoped.plan, [self._prepare(scoped, row) for row in rows])
 
+    def notify(self) -> None:
+        """Let those who wait for changes look."""
+        self._inner.notify()
+
     def ask(self, look: Look, value: Any) -> bool:
         """Whether there is a row that may be named.
 

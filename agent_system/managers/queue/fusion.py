@@ -37,6 +37,10 @@ class Fusion(Generic[Request, Answer]):
         self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
+    def __copy__(self) -> Fusion[Request, Answer]:
+        # A copy works for somebody else, who must not be served together with the callers of this one.
+        return Fusion(self._run, self._discard)
+
     async def submit(self, request: Request) -> Answer:
         """Answer one request; a caller that is cancelled before it was sent takes it back."""
         loop = asyncio.get_running_loop()

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agent_system.errors import NotFoundError, TransitionError, ValidationError
+from agent_system.errors import NotFoundError, TransitionError
 from agent_system.managers.core.steps import in_steps
 from agent_system.managers.queue import upkeep
 from agent_system.managers.queue.intake import Intake
 from agent_system.managers.queue.payloads import PayloadModels
 from agent_system.managers.queue.rules import RuleManager
+from agent_system.managers.queue.schedules import ScheduleManager
 from agent_system.managers.queue.statistics import QueueStatistics, count_jobs
 from agent_system.managers.queue.work import QueueWork
 from agent_system.types import JobStatus
@@ -24,12 +25,11 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor
     from agent_system.managers.core.pagination import Page
-    from agent_system.models import Job, JobType
+    from agent_system.models import Job, JobSchedule, JobType
 
 __all__ = ["QueueManager"]
 
-OVER = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
-PURGE_BATCH = 1_000
+BATCH = 1_000
 
 
 class QueueManager(QueueWork):
@@ -84,9 +84,19 @@ class QueueManager(QueueWork):
             ValidationError: The data were refused; the error names the field.
         """
         data = {"task_type": task_type, "payload": payload, "delay": delay, "expires_in": expires_in, **fields}
+        return self.plans.hydrate.build(await self.run_racing(self.enqueueing(data)))
+
+    def enqueueing(self, data: Mapping[str, Any]) -> Callable[[Executor], dict[str, Any]]:
+        """What puts a job into the queue, for units of work that do more than that; returns its columns.
+
+        Args:
+            data: The arguments of `enqueue` by name.
+
+        Raises:
+            ValidationError: They were refused; the error names the field.
+        """
         values = self.new_values(self._intake.row(data))
-        stored = await self.run_racing(self._intake.once(values, self.insertion(values)), values)
-        return self.plans.hydrate.build(stored)
+        return self._intake.once(values, self.insertion(values))
 
     async def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> builtins.list[Job]:
         """Put many jobs into the queue, all or none, and return them in order; see `enqueue`.
@@ -97,14 +107,12 @@ class QueueManager(QueueWork):
         Raises:
             ValidationError: One was refused; nothing was written.
         """
-        intake = self._intake
-        many = await in_steps(lambda data: self.new_values(intake.row(data)), jobs)
-        writes = await in_steps(lambda values: intake.once(values, self.insertion(values)), many)
+        writes = await in_steps(self.enqueueing, jobs)
 
         def work(executor: Executor) -> builtins.list[dict[str, Any]]:
             return [write(executor) for write in writes]
 
-        stored = await self.run_racing(work, many) if many else []
+        stored = await self.run_racing(work) if writes else []
         return await in_steps(self.plans.hydrate.build, stored)
 
     def register_payload(self, task_type: str, model: type[BaseModel]) -> None:
@@ -186,7 +194,7 @@ class QueueManager(QueueWork):
             where["task_type"] = task_type
         return await self.list(where, "-id", limit, after)
 
-    async def redrive(self, *, task_type: str | None = None, limit: int = PURGE_BATCH) -> int:
+    async def redrive(self, *, task_type: str | None = None, limit: int = BATCH) -> int:
         """Let dead letters begin anew, the oldest first; returns how many.
 
         Left are those with the dedupe_key of a job that is not over, or of an older dead letter.
@@ -229,9 +237,9 @@ class QueueManager(QueueWork):
         self,
         older_than: timedelta | datetime,
         *,
-        statuses: Iterable[JobStatus | str] = OVER,
+        statuses: Iterable[JobStatus | str] = upkeep.OVER,
         limit: int | None = None,
-        batch: int = PURGE_BATCH,
+        batch: int = BATCH,
     ) -> int:
         """Delete jobs that ended before a moment, the oldest first, a batch at a time; returns how many.
 
@@ -247,18 +255,7 @@ class QueueManager(QueueWork):
             ValidationError: A status is none of an end.
         """
         before = self._clock() - older_than if isinstance(older_than, timedelta) else older_than
-        wanted = [JobStatus(status) for status in statuses if status in set(OVER)]
-        if not wanted or len(wanted) != len(list(statuses)):
-            message = f"queue.purge: statuses are of {', '.join(OVER)}"
-            raise ValidationError(message, field="statuses", entity="queue")
-        removed = 0
-        while limit is None or removed < limit:
-            most = batch if limit is None else min(batch, limit - removed)
-            gone = await self._db.write(_purging(upkeep.old_jobs(before, wanted, most)))
-            removed += gone
-            if gone < most:
-                break
-        return removed
+        return await upkeep.purge(self._db, before, statuses, limit=limit, batch=batch)
 
     # Rules.
 
@@ -286,6 +283,34 @@ class QueueManager(QueueWork):
     async def rules(self) -> builtins.list[JobType]:
         """Return the types that have rules, by name."""
         return await self._rules.find()
+
+    # Periodic jobs.
+
+    @cached_property
+    def schedules(self) -> ScheduleManager:
+        """The schedules, with all verbs of a manager."""
+        return ScheduleManager(self._db, clock=self._clock)
+
+    async def schedule(self, name: str, cron: str, task_type: str, payload: Any = None, **fields: Any) -> JobSchedule:
+        """Put a job into the queue at all times of a cron expression; a worker that runs looks for them.
+
+        Args:
+            name: Name of the schedule; one that is there is changed.
+            cron: Five fields: minute, hour, day of the month, month, day of the week.
+            task_type: The type of its jobs.
+            payload: Their payload.
+            fields: `timezone` in which the expression is read (UTC), `priority`, `is_active`.
+
+        Raises:
+            ValidationError: The expression, the zone or another field is refused.
+            MissingExtraError: The package that reads cron expressions is not installed.
+        """
+        payload = self._payloads.dump(task_type, payload)
+        return await self.schedules.set(name, cron, task_type, payload=payload, **fields)
+
+    async def run_schedules(self) -> builtins.list[Job]:
+        """Put a job into the queue for each schedule whose time has come; returns those that this call has made."""
+        return await self.schedules.run_due(self)
 
     # Marks and figures.
 
@@ -316,13 +341,3 @@ class QueueManager(QueueWork):
         await self._lease_clock.set()
         steady = self._lease_clock.now()
         return await self._db.read(lambda executor: count_jobs(executor, steady))
-
-
-def _purging(statement: Any) -> Callable[[Executor], int]:
-    def work(executor: Executor) -> int:
-        ids = list(executor.execute(statement).scalars())
-        if ids:
-            executor.execute(upkeep.removing(ids))
-        return len(ids)
-
-    return work

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, case, delete, func, literal_column, null, or_, select, update
 
+from agent_system.errors import ValidationError
 from agent_system.managers.queue.claim_statement import LOST, TOO_LATE, text_of
 from agent_system.models import metadata
+from agent_system.types import JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from agent_system.types import JobStatus
+    from agent_system.database.executor import Executor
+    from agent_system.database.manager import DatabaseManager
 
 __all__ = [
+    "OVER",
     "cancelling",
     "ending_late",
     "mending",
-    "old_jobs",
+    "purge",
     "redriving",
     "releasing_lost",
-    "removing",
     "retrying",
 ]
 
 _jobs = metadata.tables["queue"]
 _effects = metadata.tables["effect_log"]
 _columns = _jobs.c
+OVER = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 OPEN = (text_of("pending"), text_of("in_progress"))
 _no_longer_waiting = {"ready_at": null(), "due_at": null(), "lease_expires_at": null()}
 
@@ -129,7 +134,33 @@ def mending(now: datetime) -> tuple[Any, ...]:
     )
 
 
-def old_jobs(before: datetime, statuses: Sequence[JobStatus], limit: int) -> Any:
+async def purge(
+    db: DatabaseManager, before: datetime, statuses: Iterable[JobStatus | str], *, limit: int | None, batch: int
+) -> int:
+    """Delete jobs that ended before a moment, a batch in one transaction; see `QueueManager.purge`."""
+    wanted = set(statuses)
+    if not wanted or wanted - set(OVER):
+        message = f"queue.purge: statuses are of {', '.join(OVER)}"
+        raise ValidationError(message, field="statuses", entity="queue")
+    removed = 0
+    while limit is None or removed < limit:
+        most = batch if limit is None else min(batch, limit - removed)
+        statement = _old_jobs(before, [str(status) for status in wanted], most)
+        gone = await db.write(partial(_remove, statement))
+        removed += gone
+        if gone < most:
+            break
+    return removed
+
+
+def _remove(statement: Any, executor: Executor) -> int:
+    ids = list(executor.execute(statement).scalars())
+    if ids:
+        executor.execute(delete(_jobs).where(_columns.id.in_(ids)))
+    return len(ids)
+
+
+def _old_jobs(before: datetime, statuses: Sequence[str], limit: int) -> Any:
     """The ids of jobs that ended before a moment, the oldest first; not those with an effect that nobody knows of."""
     unresolved = (
         select(literal_column("1"))
@@ -138,10 +169,5 @@ def old_jobs(before: datetime, statuses: Sequence[JobStatus], limit: int) -> Any
     )
     # An expression, so that SQLite looks along the ends, not through everything of a status.
     status = func.coalesce(_columns.status, "")
-    found = select(_columns.id).where(_columns.completed_at < before, status.in_([str(one) for one in statuses]))
+    found = select(_columns.id).where(_columns.completed_at < before, status.in_(statuses))
     return found.where(~unresolved).order_by(_columns.completed_at).limit(limit)
-
-
-def removing(ids: Collection[int]) -> Any:
-    """Delete jobs."""
-    return delete(_jobs).where(_columns.id.in_(ids))
