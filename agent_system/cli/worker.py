@@ -1,0 +1,75 @@
+"""`agent-system worker MODULE:OBJECT`: do the jobs of the queue until SIGTERM."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent_system.cli.context import await_, facade, options_of
+from agent_system.errors import ConfigurationError
+from agent_system.jobs import Worker
+
+if TYPE_CHECKING:
+    from agent_system.cli.context import Options
+
+__all__ = ["load_worker", "worker"]
+
+
+def worker(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="MODULE:OBJECT", help="Where the `Worker` is, or what makes one.")],
+    concurrency: Annotated[int | None, typer.Option(min=1, help="So many handlers side by side.")] = None,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop when there is nothing to do.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what happens, not only what goes wrong.")
+    ] = False,
+) -> None:
+    """Do the jobs of the queue; SIGTERM or Ctrl-C lets handlers finish, a second one hands their jobs back."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    found = load_worker(target)
+    if concurrency is not None:
+        found.concurrency = concurrency
+    await_(_run(options_of(context), found, until_idle=until_idle))
+
+
+async def _run(options: Options, found: Worker, *, until_idle: bool) -> None:
+    async with facade(options) as em:
+        logging.getLogger("agent_system.jobs").info("doing jobs of %s in %s", ", ".join(found.types), options.shown)
+        await found.run(em, until_idle=until_idle)
+
+
+def load_worker(target: str) -> Worker:
+    """Import a worker.
+
+    Args:
+        target: `module:object`; modules beside the current folder are found too.
+
+    Raises:
+        ConfigurationError: There is no such module or object, or it is no `Worker`.
+    """
+    module_name, _, name = target.partition(":")
+    if not module_name or not name:
+        message = f"{target!r} is not MODULE:OBJECT, such as app.jobs:worker"
+        raise ConfigurationError(message)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as exc:
+        message = f"the module {module_name!r} cannot be imported: {exc}"
+        raise ConfigurationError(message) from exc
+    found = getattr(module, name, None)
+    if callable(found):
+        found = found()
+    if not isinstance(found, Worker):
+        message = f"{target} is no agent_system.jobs.Worker, nor a function that makes one"
+        raise ConfigurationError(message)
+    return found
