@@ -80,7 +80,7 @@ async def test_a_long_range_is_repriced_page_by_page(em: EntityManager, monkeypa
     with recorded_statements() as statements:
         report = await em.token_usage.reprice()
     assert report == RepriceReport(checked=21, corrected=21, difference_nano_usd=21 * 10**9)
-    assert len(statements) == 4 * 3
+    assert len(statements) == 4 * 4
     assert (await em.token_usage.summary()).cost_nano_usd == 21 * 10**9
 
 

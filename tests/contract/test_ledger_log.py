@@ -337,3 +337,31 @@ async def test_a_report_that_names_no_model_makes_none(em: EntityManager) -> Non
     row = await em.token_usage.log_usage(request_id="r", output_tokens=5)
     assert (row.id, row.model_id, row.total_tokens) == (first.id, first.model_id, 10)
     assert await em.models.count() == await em.hosts.count() == 1
+
+
+async def test_a_facade_of_one_user_records_and_adds_up_what_is_theirs(em: EntityManager) -> None:
+    names: Any = {"project": "p", "host": "h", "model": "m"}
+    await em.token_usage.log_usage(**names, **TOKENS, user_id="eve", request_id="r")
+    bound = em.scoped(user_id="ada")
+    row = await bound.token_usage.log_usage(**names, **TOKENS)
+    async with bound.token_usage.track(**names) as call:
+        call.set_usage(Usage(input_tokens=1, output_tokens=1))
+    async with bound.token_usage.batch(**names) as batch:
+        batch.add(input_tokens=1)
+    assert [each.user_id for each in (row, call.row, *batch.rows) if each is not None] == ["ada"] * 3
+    with pytest.raises(DuplicateKeyError):
+        await bound.token_usage.log_usage(**names, **TOKENS, request_id="r")
+    assert (await bound.token_usage.summary()).requests == 3
+    assert [each.user_id for each in await bound.token_usage.top_spenders()] == ["ada"]
+    await em.models.set_price("m", "h", input_usd_per_million=1, output_usd_per_million=1, valid_from=NOON)
+    assert (await bound.token_usage.reprice()).checked == 3
+    assert len([chunk async for chunk in bound.token_usage.export("jsonl")]) == 1
+
+
+async def test_a_facade_of_one_project_pays_from_it(em: EntityManager) -> None:
+    project = await em.projects.ensure("p")
+    bound = em.scoped(project_id=project.id)
+    await em.models.ensure("m", "h")
+    row = await bound.token_usage.log_usage(host="h", model="m", **TOKENS)
+    assert row.project_id == project.id
+    assert (await em.token_usage.require(row.id)).project_id == project.id

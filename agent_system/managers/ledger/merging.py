@@ -7,6 +7,7 @@ What the two say is brought together so that the order in which they arrive does
   stream, so a smaller one came late and is ignored. To lower a final count is a matter for `update`, not for a log.
 - A class of tokens that the new counts leave out keeps what it had, unless it no longer fits into its total.
 - A cost that the provider reported stands, and only a later reported one replaces it; a computed one is computed anew.
+  Corrections that were written in between stay what they are; `reprice` brings them up to date.
 - Of the rest, what is given replaces, and a late report fills in only what the row does not know.
 """
 

@@ -102,7 +102,9 @@ class Corrector:
             last: Time and key of the entry to go on behind.
         """
         executor.execute(select(transaction_lock(CORRECTION_LOCK)))
-        rows = executor.execute(_page(wanted, last)).all()
+        # Locked by themselves: of models and prices, which are read below, nobody shall wait for anything.
+        ids = executor.execute(_page(wanted, last)).scalars().all()
+        rows = executor.execute(_priced(ids)).all()
         corrections = []
         unpriced = 0
         for row in rows:
@@ -121,7 +123,7 @@ class Corrector:
             unpriced=unpriced,
             difference_nano_usd=sum(each["cost_nano_usd"] for each in corrections),
         )
-        if len(rows) < PAGE:
+        if len(ids) < PAGE:
             return report, None
         return report, (rows[-1][self._keys.index("timestamp")], rows[-1][self._keys.index("id")])
 
@@ -153,16 +155,12 @@ class Corrector:
 
 
 def _page(wanted: Sequence[ColumnElement[bool]], last: tuple[Any, Any] | None) -> Select[Any]:
-    """Whole entries, the sum of their corrections, and the prices that hold for them; locked."""
+    """The keys of the next calls whose cost nobody reported; locked."""
     correction = _usage.alias("correction")
-    of_usage = correction.c.corrects_id == _usage.c.id
-    corrected = select(func.sum(correction.c.cost_nano_usd)).where(of_usage).scalar_subquery()
-    was_reported = exists(select(correction.c.id).where(of_usage, correction.c.cost_source == CostSource.REPORTED))
-    price = valid_price(_usage.c.model_id, _usage.c.timestamp, _usage.c.input_tokens)
-    joined = _usage.join(_models, _models.c.id == _usage.c.model_id).outerjoin(_prices, price)
+    reported = correction.c.cost_source == CostSource.REPORTED
+    was_reported = exists(select(correction.c.id).where(correction.c.corrects_id == _usage.c.id, reported))
     statement = (
-        select(*_usage.columns, corrected, *price_columns())
-        .select_from(joined)
+        select(_usage.c.id)
         .where(_usage.c.kind == LedgerEntryKind.USAGE, *wanted)
         .where(_usage.c.cost_source.is_(None) | (_usage.c.cost_source == CostSource.COMPUTED), ~was_reported)
         .order_by(_usage.c.timestamp, _usage.c.id)
@@ -173,6 +171,16 @@ def _page(wanted: Sequence[ColumnElement[bool]], last: tuple[Any, Any] | None) -
         return statement
     place = tuple_(*last, types=[_usage.c.timestamp.type, _usage.c.id.type])
     return statement.where(tuple_(_usage.c.timestamp, _usage.c.id) > place)
+
+
+def _priced(ids: Sequence[int]) -> Select[Any]:
+    """Whole calls, the sum of their corrections, and the prices that hold for them, in the order of their time."""
+    correction = _usage.alias("correction")
+    corrected = select(func.sum(correction.c.cost_nano_usd)).where(correction.c.corrects_id == _usage.c.id)
+    price = valid_price(_usage.c.model_id, _usage.c.timestamp, _usage.c.input_tokens)
+    joined = _usage.join(_models, _models.c.id == _usage.c.model_id).outerjoin(_prices, price)
+    statement = select(*_usage.columns, corrected.scalar_subquery(), *price_columns()).select_from(joined)
+    return statement.where(_usage.c.id.in_(ids)).order_by(_usage.c.timestamp, _usage.c.id)
 
 
 def _effective(cost: int | None, corrected: Any) -> int | None:

@@ -244,7 +244,8 @@ class TokenUsageManager(UsageReports):
 
     @cached_property
     def _log(self) -> UsageLog:
-        return UsageLog(self.store, LedgerNames(self._db.dialect, self._clock), self._db.dialect)
+        dialect = self._db.dialect
+        return UsageLog(self.store, LedgerNames(dialect, self._clock), dialect, self.new_values)
 
     @cached_property
     def _corrector(self) -> Corrector:

@@ -88,8 +88,15 @@ class LedgerEntry:
 class UsageLog:
     """Prepares entries and writes them in units of work."""
 
-    def __init__(self, store: RowStore[TokenUsage], names: LedgerNames, dialect: Dialect) -> None:
+    def __init__(
+        self,
+        store: RowStore[TokenUsage],
+        names: LedgerNames,
+        dialect: Dialect,
+        new_values: Callable[[Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
         self._store = store
+        self._new_values = new_values
         self._names = names
         self.addresses = Addresses(dialect)
 
@@ -102,12 +109,13 @@ class UsageLog:
         known = known_fields(fields)
         data = {"model_id": 0, **known}
         project, model, host, dollars = (data.pop(key, None) for key in ("project", "model", "host", "cost_usd"))
-        values = self._store.validator.create_values(data)
+        values = self._new_values(data)
         check_tokens(values, state_given="usage_state" in known)
         return LedgerEntry(
             values,
             self._store.prepare_insert(values, late=LATE),
-            project_reference(project),
+            # A facade that is bound to a project fills it in.
+            values["project_id"] if project is None else project_reference(project),
             model_reference(model, host),
             _reported(dollars, values["cost_nano_usd"]),
             known,
