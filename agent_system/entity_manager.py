@@ -10,6 +10,9 @@ from agent_system.managers.agents.agents import AgentManager
 from agent_system.managers.agents.tools import ToolManager
 from agent_system.managers.audit.events import EventManager
 from agent_system.managers.audit.relations import RelationManager
+from agent_system.managers.configuration.capabilities import CapabilityManager
+from agent_system.managers.configuration.config import ConfigManager
+from agent_system.managers.configuration.flags import FlagManager
 from agent_system.managers.conversations.analytics import ChatAnalytics
 from agent_system.managers.conversations.conversations import ConversationManager
 from agent_system.managers.conversations.feedback import FeedbackManager
@@ -40,6 +43,7 @@ from agent_system.managers.projects.projects import ProjectManager
 from agent_system.managers.projects.workspaces import WorkspaceManager
 from agent_system.managers.promises.chat_states import ChatStateManager
 from agent_system.managers.promises.promises import PromiseManager
+from agent_system.managers.prompts.prompts import PromptManager
 from agent_system.managers.queue.effects import EffectManager
 from agent_system.managers.queue.queue import QueueManager
 from agent_system.managers.reviews.effectiveness import EffectivenessManager
@@ -100,6 +104,10 @@ class EntityManager:
         self.chat_states = ChatStateManager(db, clock=clock)
         self.message_feedback = FeedbackManager(db, clock=clock)
         self.memories = MemoryManager(db, clock=clock)
+        self.prompts = PromptManager(db, clock=clock)
+        self.capabilities = CapabilityManager(db, clock=clock)
+        self.config = ConfigManager(db, clock=clock)
+        self.flags = FlagManager(db, clock=clock)
         self.hosts = HostManager(db, clock=clock)
         self.models = ModelManager(db, clock=clock)
         self.model_prices = ModelPriceManager(db, clock=clock)

@@ -195,8 +195,8 @@ class CheckError(IntegrityError):
 class NotFoundError(AgentSystemError):
     """No row has this id."""
 
-    def __init__(self, entity: str, entity_id: object) -> None:
-        super().__init__(f"there is no {entity} with the id {entity_id!r}")
+    def __init__(self, entity: str, entity_id: object, message: str | None = None) -> None:
+        super().__init__(message or f"there is no {entity} with the id {entity_id!r}")
         self.entity = entity
         self.entity_id = entity_id
 

@@ -88,7 +88,7 @@ class PromptLabel(TableModel, table=True):
     id: RowId = int_key("Key of the label.")
     prompt_id: int = reference("prompts.id", "The prompt.", ondelete="CASCADE", key=BigInt, default=REQUIRED)
     label: str = text_field("The label, unique per prompt.")
-    version: Int64 = int_field("The version that it points at.")
+    prompt_version: Int64 = int_field("The version that it points at.")
     meta: JsonObject = meta_field()
     created_at: datetime = created_at_field()
     updated_at: datetime = updated_at_field()

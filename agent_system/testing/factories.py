@@ -61,6 +61,10 @@ class Factories:
                 "rating": "positive",
             },
             "memories": lambda name: {"content": name},
+            "prompts": lambda name: {"name": name, "content": name},
+            "capabilities": lambda name: {"name": name},
+            "config": lambda name: {"config_key": name, "config_value": name},
+            "flags": lambda name: {"flag_name": name},
             "hosts": lambda name: {"name": name},
             "models": lambda name: {"name": name, "host_id": self._owners["hosts"]},
             "model_prices": lambda _: {

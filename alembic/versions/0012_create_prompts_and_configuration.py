@@ -135,7 +135,7 @@ CREATE TRIGGER update_prompts_timestamp AFTER UPDATE OF name_key, name, content,
   END
 """,
         """
-CREATE TRIGGER update_prompt_labels_timestamp AFTER UPDATE OF prompt_id, label, version, metadata,
+CREATE TRIGGER update_prompt_labels_timestamp AFTER UPDATE OF prompt_id, label, prompt_version, metadata,
   created_at ON prompt_labels
   WHEN NEW.updated_at IS OLD.updated_at
   BEGIN
@@ -409,7 +409,7 @@ def create_prompt_labels() -> None:
         sa.Column("id", INTEGER, nullable=False),
         sa.Column("prompt_id", INTEGER, nullable=False),
         sa.Column("label", TEXT, nullable=False),
-        sa.Column("version", INTEGER, nullable=False),
+        sa.Column("prompt_version", INTEGER, nullable=False),
         sa.Column("metadata", JSON, server_default="{}", nullable=False),
         sa.Column("created_at", MOMENT, server_default=now(), nullable=False),
         sa.Column("updated_at", MOMENT, server_default=now(), nullable=False),

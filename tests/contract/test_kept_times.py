@@ -18,7 +18,7 @@ PAST = datetime(2001, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 # A column of each table, and what another program writes into it.
 CHANGES: dict[str, dict[str, Any]] = {
     "prompts": {"description": "new"},
-    "prompt_labels": {"version": 9},
+    "prompt_labels": {"prompt_version": 9},
     "capabilities_config": {"description": "new"},
     "config": {"notes": "new"},
     "feature_flags": {"enabled": True},

@@ -27,6 +27,7 @@ ATTRIBUTES = (
     "memories",
     "agent_status", "files", "documents", "reviews", "opportunities", "effectiveness", "knowledge_gaps",
     "knowledge_usage",
+    "prompts", "capabilities", "config", "flags",
 )  # fmt: skip
 
 

@@ -120,7 +120,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "chat_state": {"id": 1, "chat_id": 5, "last_seen_message_id": 7},
     "prompts": {"id": 1, "name": "Greeting", "name_key": "greeting", "content": "Hello {{name}} 😀", "version": 2},
     "prompt_history": {"id": 1, "prompt_id": 1, "version": 1, "content": "Hello", "changed_by": "ada"},
-    "prompt_labels": {"id": 1, "prompt_id": 1, "label": "production", "version": 2},
+    "prompt_labels": {"id": 1, "prompt_id": 1, "label": "production", "prompt_version": 2},
     "prompt_label_moves": {"id": 1, "prompt_id": 1, "label": "production", "from_version": 1, "to_version": 2},
     "capabilities_config": {"id": 1, "name": "Web", "name_key": "web", "config": {"limit": 5}, "version": 2},
     "capabilities_history": {"id": 1, "capability_id": 1, "version": 1, "config": {"limit": 4}},

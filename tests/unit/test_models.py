@@ -74,7 +74,6 @@ OF_A_VERSION = {
     "config_history",
     "document_versions",
     "prompt_history",
-    "prompt_labels",
 }
 # References that are none to the database: the row referred to may go, or refers back.
 LOOSE = {

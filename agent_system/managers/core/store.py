@@ -58,7 +58,7 @@ class RowStore(Generic[Row]):
         self.entity = entity
         self.name = entity.__name__
         self.plans = TablePlans(entity, dialect, is_hot=rules.hot, hot_name=rules.hot_name)
-        self.validator = RowValidator(self.plans, kept=rules.kept, fixed=rules.fixed)
+        self.validator = RowValidator(self.plans, kept=rules.kept, fixed=rules.fixed, clock=clock)
         self.keys = RowKeys(self.plans, self.validator)
         self.cascade = Cascade(self.plans.table, dialect, clock)
         self.trail = AuditTrail(rules.audited, dialect, clock) if rules.audited else None

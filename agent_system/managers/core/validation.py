@@ -31,6 +31,7 @@ from pydantic import AwareDatetime, ConfigDict, FiniteFloat, InstanceOf, Strict,
 from pydantic_core import PydanticUndefined
 from typing_extensions import TypedDict
 
+from agent_system.clock import utc_now
 from agent_system.errors import ValidationError
 from agent_system.models.naming import name_key
 
@@ -60,14 +61,22 @@ class RowValidator(Generic[Row]):
     """Turns the data of a caller into complete, typed attribute values of one table class."""
 
     def __init__(
-        self, plans: TablePlans[Row], *, kept: frozenset[str] = frozenset(), fixed: frozenset[str] = frozenset()
+        self,
+        plans: TablePlans[Row],
+        *,
+        kept: frozenset[str] = frozenset(),
+        fixed: frozenset[str] = frozenset(),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Prepare the checks.
 
         Args:
+            plans: The table.
             kept: Columns that only the layer writes.
             fixed: Columns that are given with a new row and cannot be changed.
+            clock: Tells the moments that are now by default.
         """
+        self._clock = clock
         self._entity = plans.entity
         self._name = plans.table.name
         self._columns = plans.columns
@@ -190,7 +199,7 @@ class RowValidator(Generic[Row]):
             if _is_automatic(self._columns[key]):
                 continue
             if field.default_factory is not None:
-                make: Any = field.default_factory
+                make: Any = self._clock if field.default_factory is utc_now else field.default_factory
                 self._factories.append((key, make))
             elif field.default is not PydanticUndefined:
                 self.constants[key] = field.default

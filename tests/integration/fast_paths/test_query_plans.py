@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from agent_system.database.plans import Plan
 
 
-# What a recursive statement begins with, and has found so far: it is read once, whole.
-WAYS = {"ROW", "line", "pair", "way"}
+# What a recursive statement begins with, and has found so far, and the versions of one row: they are read once, whole.
+WAYS = {"ROW", "contents", "line", "pair", "versions", "way"}
 
 
 class Sqlite:
@@ -295,3 +295,36 @@ async def test_streams_are_found_by_their_keys_and_the_stale_ones_by_their_index
         lambda: em.messages.stop(message.id),
     ):
         await explainer.check(verb(), index="idx_messages_streaming")
+
+
+async def test_prompts_settings_and_flags_are_found_along_indexes(db: DatabaseManager, explainer: Explainer) -> None:
+    em = EntityManager(db)
+    now = datetime.now(UTC)
+    await em.prompts.create({"name": "greeting", "content": "one"})
+    await em.prompts.update_content("greeting", "two")
+    await em.prompts.set_label("greeting", "production")
+    await em.config.set("limit", 5)
+    await em.capabilities.create({"name": "web"})
+    await em.flags.create({"flag_name": "fast"})
+    # The few versions of one row are put in order.
+    for verb in (
+        lambda: em.prompts.render("greeting"),
+        lambda: em.prompts.render("greeting", label="production"),
+        lambda: em.prompts.by_label("greeting", "production", now),
+        lambda: em.prompts.versions("greeting"),
+        lambda: em.prompts.as_of("greeting", now),
+        lambda: em.prompts.history("greeting"),
+        lambda: em.prompts.update_content("greeting", "three"),
+        lambda: em.prompts.set_label("greeting", "production"),
+        lambda: em.prompts.label_moves("greeting"),
+        lambda: em.config.get("limit"),
+        lambda: em.config.set("limit", 6),
+        lambda: em.config.substitute("{{limit}} {{other}}"),
+        lambda: em.config.values("lim"),
+        lambda: em.config.as_of("limit", now),
+        lambda: em.config.unset("limit"),
+        lambda: em.config.as_of("limit", now),
+        lambda: em.capabilities.is_enabled("web"),
+        lambda: em.flags.is_enabled("fast", "ada"),
+    ):
+        await explainer.check(verb(), sorts=True)

@@ -1,0 +1,1 @@
+"""Capabilities, settings and feature flags."""

@@ -1,0 +1,1 @@
+"""Logs, goals and to-do lists."""
