@@ -24,7 +24,11 @@ async def _models(em: EntityManager) -> dict[str, int]:
     return asdict(await em.models.seed_defaults())
 
 
-SEEDERS: dict[str, Callable[[EntityManager], Awaitable[dict[str, int]]]] = {"models": _models}
+async def _flags(em: EntityManager) -> dict[str, int]:
+    return {"flags": await em.flags.seed_defaults()}
+
+
+SEEDERS: dict[str, Callable[[EntityManager], Awaitable[dict[str, int]]]] = {"models": _models, "flags": _flags}
 """By name, in the order in which they run: each makes what is lacking and tells how many rows of what it made."""
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.schema import Column
 from agent_system.models.base import metadata
 from agent_system.models.columns import Json
 from agent_system.models.kept_times import NOW
-from agent_system.models.triggers import DatabaseKept, keep_in_database
+from agent_system.models.triggers import DatabaseKept, keep_in_database, leave_to_triggers
 
 __all__ = ["KEPT_BY_HISTORY", "SYSTEM", "HistoryTrigger"]
 
@@ -48,6 +48,7 @@ class HistoryTrigger:
 
     def keep(self) -> None:
         """Make it whenever all tables are made."""
+        leave_to_triggers(self.table, *KEPT_BY_HISTORY)
         keep_in_database(
             metadata,
             sqlite=DatabaseKept(create=(self._on_sqlite(), self._clearing_on_sqlite())),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Table
 
 from agent_system.models.base import metadata
-from agent_system.models.triggers import DatabaseKept, keep_in_database
+from agent_system.models.triggers import DatabaseKept, keep_in_database, leave_to_triggers
 
 __all__ = ["NOW", "keep_updated_at"]
 
@@ -22,6 +22,7 @@ def keep_updated_at(table: Table, trigger: str, *, kept: Sequence[str] = ()) -> 
         kept: Columns that other triggers write; on SQLite, where a trigger's own updates fire triggers too, these are
             no changes.
     """
+    leave_to_triggers(table, "updated_at")
     changes = [column.name for column in table.columns if column.name not in {"id", "updated_at", *kept}]
     sqlite = f"""
 CREATE TRIGGER {trigger} AFTER UPDATE OF {", ".join(changes)} ON {table.name}

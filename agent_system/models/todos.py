@@ -82,7 +82,8 @@ class TodoList(TableModel, table=True):
     created_at: datetime = created_at_field()
     updated_at: datetime = updated_at_field()
 
-    items: list[TodoItem] = Relationship(
+    # Not `items`: SQLModel would take the method of a dictionary for it.
+    entries: list[TodoItem] = Relationship(
         sa_relationship_kwargs={"viewonly": True, "lazy": "raise", "order_by": "[TodoItem.position, TodoItem.id]"}
     )
 

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import DDL, MetaData, event
+from sqlalchemy import DDL, MetaData, Table, event
 
-__all__ = ["DatabaseKept", "keep_in_database"]
+__all__ = ["DatabaseKept", "keep_in_database", "leave_to_triggers", "written_by_triggers"]
+
+# Where a table says which of its columns triggers write.
+_TRIGGERED = "triggered"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,20 @@ def keep_in_database(metadata: MetaData, **engines: DatabaseKept) -> None:
             event.listen(metadata, "after_create", _literally(statement).execute_if(dialect=dialect))
         for statement in kept.drop:
             event.listen(metadata, "before_drop", _literally(statement).execute_if(dialect=dialect))
+
+
+def leave_to_triggers(table: Table, *columns: str) -> None:
+    """Say that triggers write these columns of a row that is changed: the layer reads it again afterwards.
+
+    Of `updated_at` it is enough to say so: the layer dates its changes, and no two of one row alike.
+    """
+    table.info[_TRIGGERED] = written_by_triggers(table) | set(columns)
+
+
+def written_by_triggers(table: Table) -> frozenset[str]:
+    """The columns that triggers write in a row of the table that is changed."""
+    columns: frozenset[str] = table.info.get(_TRIGGERED, frozenset())
+    return columns
 
 
 def _literally(statement: str) -> DDL:

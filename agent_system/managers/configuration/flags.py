@@ -58,7 +58,6 @@ class FlagManager(Manager[FeatureFlag]):
     entity = FeatureFlag
     hot = True
     hot_name = "flag_name_key"
-    triggered = frozenset({"updated_at"})
 
     async def get_by_name(self, name: str) -> FeatureFlag | None:
         """Return the flag of this name, whatever the case, or None; from the hot cache where that has it."""

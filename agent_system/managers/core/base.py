@@ -61,8 +61,6 @@ class Manager(Generic[Row]):
     """Columns that only the manager writes, such as counters; data that name one are refused."""
     fixed: ClassVar[frozenset[str]] = frozenset()
     """Columns that are given with a new row and cannot be changed."""
-    triggered: ClassVar[frozenset[str]] = frozenset()
-    """Columns that triggers of the database write when a row is changed."""
 
     def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._db = db

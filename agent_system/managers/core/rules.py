@@ -17,7 +17,6 @@ class TableRules:
     hot_name: str | None = None
     kept: frozenset[str] = frozenset()
     fixed: frozenset[str] = frozenset()
-    triggered: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, manager: object) -> Self:

@@ -25,6 +25,7 @@ from agent_system.managers.core.rules import TableRules
 from agent_system.managers.core.validation import RowValidator
 from agent_system.models.codec import decode_json
 from agent_system.models.columns import Json, UtcDateTime
+from agent_system.models.triggers import written_by_triggers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,11 +65,12 @@ class RowStore(Generic[Row]):
         self.trail = AuditTrail(rules.audited, dialect, clock) if rules.audited else None
         self.is_versioned = "version" in self.plans.columns
         """Whether a change can expect a version."""
-        self.counts_changes = self.is_versioned and "version" not in rules.triggered
+        triggered = written_by_triggers(self.plans.table)
+        self.counts_changes = self.is_versioned and "version" not in triggered
         """Whether every change raises the version; where a trigger does, only a change of the content is one."""
-        self.is_triggered = bool(rules.triggered - {"updated_at"})
+        self.is_triggered = bool(triggered - {"updated_at"})
         """Whether triggers write columns of a changed row, which has to be read again."""
-        self.is_dated = "updated_at" in rules.triggered
+        self.is_dated = "updated_at" in triggered
         """Whether a trigger dates a change whose moment is not later than the one before."""
         self._clock = clock
         self._touches = "updated_at" in self.plans.columns
@@ -184,7 +186,8 @@ class RowStore(Generic[Row]):
             after = self._update(executor, key, changes, expected_version)
         else:
             after = self._update_known(executor, key, changes, before)
-        if self.is_triggered:
+        # A caller may have dated it as it was dated before, so that a trigger has dated it anew.
+        if self.is_triggered or (self.is_dated and before is not None and before["updated_at"] == after["updated_at"]):
             after = self.get(executor, key) or after
         if before is not None:
             self.write_event(executor, event_type, key, before, after, changes)

@@ -46,7 +46,6 @@ class VersionedManager(Manager[Row], Generic[Row, Version, Old]):
 
     hot = True
     kept = frozenset({"version", "changed_by", "change_reason"})
-    triggered = frozenset({"updated_at", "version", "changed_by", "change_reason"})
 
     history_entity: type[Old]
     """The table class of the history."""

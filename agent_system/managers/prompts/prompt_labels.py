@@ -36,7 +36,6 @@ class PromptLabelManager(Manager[PromptLabel]):
     """
 
     entity = PromptLabel
-    triggered = frozenset({"updated_at"})
 
     @cached_property
     def _moves(self) -> _MoveManager:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import class_mapper
 from agent_system import models
 from agent_system.managers.core.base import Manager
 from agent_system.models.columns import Enumerated, Json, Real, Text, UtcDateTime, Uuid, Vector
-from agent_system.types import UsageState
+from agent_system.types import ReservationState, UsageState
 
 if TYPE_CHECKING:
     from agent_system.database import DatabaseManager
@@ -36,6 +36,7 @@ FEW: dict[str, dict[str, Any]] = {
 }
 MANY: dict[str, dict[str, Any]] = {
     "agent_permissions": {"agent_type": None},
+    "budget_reservations": {"state": ReservationState.SETTLED},
     "chat_state": {"chat_id": 3},
     "embeddings": {"message_id": None, "context_document_id": None},
     "token_usage": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 # What a recursive statement begins with, and has found so far, and the versions of one row: they are read once, whole.
-WAYS = {"ROW", "contents", "line", "pair", "versions", "way"}
+READ_ONCE = re.compile(r".* (ROW|contents|line|pair|versions|way|\(subquery-\d+\))")
 
 
 class Sqlite:
@@ -51,7 +52,7 @@ class Sqlite:
         return await self.db.read(work)
 
     def is_indexed(self, explained: str, *, has_condition: bool) -> bool:
-        scans = [line for line in explained.splitlines() if "SCAN" in line and line.split()[-1] not in WAYS]
+        scans = [line for line in explained.splitlines() if "SCAN" in line and not READ_ONCE.fullmatch(line)]
         return not scans if has_condition else all("USING" in line for line in scans)
 
     def sorts(self, explained: str) -> bool:
