@@ -41,7 +41,7 @@ class PromptLabelManager(Manager[PromptLabel]):
     def _moves(self) -> _MoveManager:
         return _MoveManager(self._db, clock=self._clock)
 
-    def move(
+    def point(
         self, executor: Executor, prompt: Mapping[str, Any], label: str, version: int, by: str | None, why: str | None
     ) -> dict[str, Any]:
         """Point a label at a version of a locked prompt.
@@ -87,7 +87,7 @@ class PromptLabelManager(Manager[PromptLabel]):
         if row[0] is None:
             self.take_away(executor, prompt, label, by, why)
             return None
-        return self.move(executor, prompt, label, row[0], by, why)
+        return self.point(executor, prompt, label, row[0], by, why)
 
     async def of(self, prompt_id: int) -> builtins.list[PromptLabel]:
         """Return the labels of a prompt, by name."""

@@ -217,7 +217,7 @@ class PromptManager(VersionedManager[Prompt, PromptVersion, PromptHistory]):
 
         def work(executor: Executor) -> dict[str, Any]:
             prompt = self.locked(executor, name)
-            return self._labels.move(executor, prompt, wanted, version or prompt["version"], by, why)
+            return self._labels.point(executor, prompt, wanted, version or prompt["version"], by, why)
 
         return self._labels.plans.hydrate.build(await self.run(work))
 
