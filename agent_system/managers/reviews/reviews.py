@@ -97,7 +97,7 @@ class ReviewManager(Manager[ReviewCounter]):
             message = f"review_counters.period_seconds: a {values['frequency']} review needs its period"
             raise ValidationError(message, field="period_seconds", entity=self.store.name)
         if values["next_review_at"] is None:
-            values["next_review_at"] = next_review(values, values["created_at"])
+            values["next_review_at"] = next_review(values, self._clock())
 
     async def ensure(
         self, entity_type: str, entity_id: Any, counter_type: CounterType | str = CounterType.USAGE, **fields: Any
@@ -165,9 +165,8 @@ class ReviewManager(Manager[ReviewCounter]):
         Raises:
             ValidationError: A field is unknown or has a wrong type.
         """
-        event = self._events.new_values(
-            {"event_type": event_type, "entity_type": entity_type, "entity_id": entity_id, **fields}
-        )
+        named = {"event_type": event_type, "entity_type": entity_type, "entity_id": entity_id}
+        event = self._events.new_values({**named, "created_at": self._clock(), **fields})
         write_event = self._events.insertion(event)
         types = types_of(event_type, event["outcome"])
         of_entity = and_(

@@ -31,28 +31,25 @@ class TaskContext:
     """
 
     def __init__(self, store: RowStore[Any]) -> None:
-        self._store = store
-        self._plan = compile_plan(_context(), store.plans.dialect)
+        dialect = store.plans.dialect
+        self._plan = compile_plan(_context(), dialect)
+        uuid: Any = _tasks.c.id.type
+        self._decode = uuid.dialect_impl(dialect).result_processor(dialect, None)
         self.late = tuple(key for key in (*KEYS, "meta") if key in store.plans.columns)
         """The columns that it fills in."""
 
     def complete(self, executor: Executor, values: dict[str, Any]) -> None:
-        """Fill in what is not given of a row that is about to be written."""
+        """Fill in what is not given of a row that is about to be written, of the columns that it has."""
         name = values.get("tool_name")
         wanted = {key: values[key] for key in ("task_id", "session_uuid")}
         row = executor.fetch(self._plan, self._plan.encode({**wanted, "name_key": name and name_key(name)}))[0]
-        found = dict(zip(KEYS, row, strict=True))
-        for key in self.late:
-            if key == "task_id":
-                task_id = self._decoded(key, found[key])
-                if values[key] is not None and task_id is None:
-                    values["meta"] = {**values["meta"], key: str(values[key])}
-                values[key] = task_id
-            elif key != "meta" and values[key] is None:
-                values[key] = self._decoded(key, found[key])
-
-    def _decoded(self, key: str, value: Any) -> Any:
-        return self._store.decode((key,), (value,))[key]
+        found = {key: self._decode(value) for key, value in zip(KEYS, row, strict=True)}
+        if values["task_id"] is not None and found["task_id"] is None:
+            values["meta"] = {**values["meta"], "task_id": str(values["task_id"])}
+        values["task_id"] = found["task_id"]
+        for key in KEYS[1:]:
+            if key in values and values[key] is None:
+                values[key] = found[key]
 
 
 def _context() -> Any:
