@@ -51,6 +51,7 @@ from agent_system.managers.reviews.opportunities import OpportunityManager
 from agent_system.managers.reviews.reviews import ReviewManager
 from agent_system.managers.tasks.tasks import TaskManager
 from agent_system.managers.telemetry.agent_status import AgentStatusManager
+from agent_system.managers.telemetry.dashboard import DashboardManager
 from agent_system.managers.telemetry.tool_usage import ToolUsageManager
 from agent_system.managers.users.identities import IdentityManager
 from agent_system.managers.users.users import UserManager
@@ -122,6 +123,7 @@ class EntityManager:
         self.tool_usage = ToolUsageManager(db, clock=clock)
         self._isolation = Isolation(db)
         self.agent_status = AgentStatusManager(db, clock=clock)
+        self.dashboard = DashboardManager(db, clock=clock)
         self.files = FileManager(db, clock=clock)
         self.documents = DocumentManager(db, clock=clock)
         self.reviews = ReviewManager(db, clock=clock)
