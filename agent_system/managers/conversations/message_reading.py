@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from agent_system.errors import NotFoundError, ValidationError
+from agent_system.managers.conversations.inbox import answers, is_pending, is_unread, urgent_first
 from agent_system.managers.conversations.message_history import EVERYTHING, MessageHistory
+from agent_system.managers.conversations.model_history import ModelHistory
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
 from agent_system.managers.core.store import RowStore
@@ -17,6 +19,7 @@ from agent_system.models import Conversation, ConversationHead, Message, metadat
 
 if TYPE_CHECKING:
     import builtins
+    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -134,7 +137,7 @@ class MessageReader(Manager[Message]):
         return MessagePage(items, items[0].id if is_more else None, None if is_end else items[-1].id)
 
     async def history(
-        self, conversation_id: UUID, limit: int | None = None, *, head: str | None = None
+        self, conversation_id: UUID, limit: int | None = None, *, head: str | None = None, for_model: bool = False
     ) -> builtins.list[Message]:
         """Return the messages of a branch, the oldest first.
 
@@ -142,6 +145,9 @@ class MessageReader(Manager[Message]):
             conversation_id: The conversation.
             limit: Only the last ones, at most so many; None is all.
             head: The branch that ends with this named head; None is the current one.
+            for_model: Only what a model's API accepts: tool calls with their results right behind them, where one is
+                missing with one that says so, and no result without its call; see `ModelHistory`. What was made up or
+                cut for that is not stored.
 
         Raises:
             NotFoundError: There is no such head.
@@ -154,7 +160,21 @@ class MessageReader(Manager[Message]):
             end = self._end(executor, conversation_id, head)
             return self._history.read(executor, conversation_id, n, head=end)
 
-        return await self._db.read(work)
+        rows = await self._db.read(work)
+        return ModelHistory(rows).messages() if for_model else rows
+
+    async def revision(self, conversation_id: UUID) -> int:
+        """Return the revision that a conversation is at, for an append that is to expect it.
+
+        Raises:
+            NotFoundError: There is no such conversation.
+        """
+        columns = self._conversations.plans.columns
+        wanted = select(columns["revision"]).where(columns["id"] == conversation_id)
+        found: Any = await self._db.read(lambda executor: executor.execute(wanted).scalar())
+        if found is None:
+            raise NotFoundError(Conversation.__name__, conversation_id)
+        return int(found)
 
     # Channels and guilds.
 
@@ -218,6 +238,37 @@ class MessageReader(Manager[Message]):
     async def count_in_guild(self, guild_id: str, since: datetime) -> int:
         """Count the messages of a guild from a moment on."""
         return await self.count_since(since, guild_id=guild_id)
+
+    # What is meant for a person.
+
+    async def unread(self, user_id: str | None = None, limit: int = DEFAULT_LAST) -> builtins.list[Message]:
+        """Return what agents have said to a person outside of any conversation and nobody has read yet.
+
+        The highest priority comes first, and of those the oldest.
+
+        Args:
+            user_id: The person; None is everybody.
+            limit: At most so many.
+        """
+        return await self.select(urgent_first(self.plans, is_unread(self.plans, user_id), check_limit(limit, "limit")))
+
+    async def count_unread(self, user_id: str | None = None) -> int:
+        """Count what `unread` returns, however much it is."""
+        counting = select(func.count()).where(is_unread(self.plans, user_id))
+        return int(await self._db.read(lambda executor: executor.execute(counting).scalar_one()))
+
+    async def pending_responses(self, user_id: str | None = None, limit: int = DEFAULT_LAST) -> builtins.list[Message]:
+        """Return what waits for an answer, the highest priority first, and of those the oldest.
+
+        Args:
+            user_id: The person whom it is meant for; None is everybody.
+            limit: At most so many.
+        """
+        return await self.select(urgent_first(self.plans, is_pending(self.plans, user_id), check_limit(limit, "limit")))
+
+    async def responses(self, ids: Iterable[int]) -> dict[int, Message]:
+        """Return the answers to messages by the ids of those, by one statement; those without one are left out."""
+        return await self._db.read(answers(self.plans, ids))
 
     # What the verbs have in common.
 

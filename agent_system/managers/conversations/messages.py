@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agent_system.errors import ForeignKeyError, NotFoundError, TransitionError, ValidationError
-from agent_system.managers.conversations.message_log import MessageLog
+from agent_system.errors import TransitionError
+from agent_system.managers.conversations.inbox import Inbox
 from agent_system.managers.conversations.message_reading import DEFAULT_LAST, MessageReader, check_limit
 from agent_system.managers.conversations.message_removal import MessageRemoval
 from agent_system.managers.conversations.message_stream import (
@@ -17,28 +16,27 @@ from agent_system.managers.conversations.message_stream import (
     FlushLimits,
     opened_stream,
 )
+from agent_system.managers.conversations.message_writing import MessageWriter, in_conversation
+from agent_system.managers.conversations.repair import repaired
+from agent_system.managers.conversations.replay import replayed
 from agent_system.managers.conversations.streaming import StreamStates
-from agent_system.managers.core.steps import in_steps
-from agent_system.managers.users.identity_writer import identity_writer
-from agent_system.models import Message
 from agent_system.types import MessageRole, StreamingState
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
     from agent_system.database.executor import Executor, Work
     from agent_system.managers.conversations.message_stream import MessageStream
+    from agent_system.managers.conversations.message_writing import Data
+    from agent_system.managers.conversations.repair import Repair
+    from agent_system.models import Message
 
 __all__ = ["MessageManager"]
 
-Data = Mapping[str, Any] | Message
-MOST_FAMILIAR = 10_000
 STALE = timedelta(minutes=1)
-# The author of a message without one; no identity has this id, because it would be empty.
-NOBODY = ""
 
 
 class MessageManager(MessageReader):
@@ -65,22 +63,11 @@ class MessageManager(MessageReader):
             IntegrityError: They break a rule of the schema, such as a missing conversation.
             ConflictError: The `uid` belongs to a message of another conversation.
         """
-        author = self._familiar_author(data)
-        if author is not None:
-            # What most messages outside of conversations are: one insert, by somebody whose identity is there.
-            values = self.new_values(data)
-            try:
-                await self.run(self.store.prepare_insert(values), values)
-            except ForeignKeyError:
-                self._familiar.discard(author)
-            else:
-                return self.plans.hydrate.build(values)
-        (message,) = await self.create_many([data])
-        return message
+        return await self._writer.create(data)
 
     async def create_many(self, rows: Iterable[Data]) -> builtins.list[Message]:
         """Write many messages, all or none, and return them in order; see `create`."""
-        return await self._write(list(rows))
+        return await self._writer.write(list(rows))
 
     async def append(
         self, conversation_id: UUID, data: Data, *, expected_revision: int | None = None, head: str | None = None
@@ -111,11 +98,7 @@ class MessageManager(MessageReader):
         head: str | None = None,
     ) -> builtins.list[Message]:
         """Write the next messages of a conversation, all or none, and return them in order; see `append`."""
-        many = [_in_conversation(conversation_id, data) for data in rows]
-        try:
-            return await self._write(many, expected_revision, head)
-        except ForeignKeyError as exc:
-            raise _about_conversation(exc, conversation_id) from exc
+        return await self._writer.append(conversation_id, rows, expected_revision, head)
 
     async def append_and_read(
         self, conversation_id: UUID, data: Data, n: int = DEFAULT_LAST, *, expected_revision: int | None = None
@@ -128,44 +111,15 @@ class MessageManager(MessageReader):
             ValidationError: The data were refused; the error names the field.
         """
         check_limit(n)
-        values, write = await self._prepare([_in_conversation(conversation_id, data)], expected_revision)
-
-        def work(executor: Executor) -> builtins.list[Message]:
-            write(executor)
-            return self._history.read(executor, conversation_id, n)
-
-        try:
-            return await self.run_racing(work, values)
-        except ForeignKeyError as exc:
-            raise _about_conversation(exc, conversation_id) from exc
+        return await self._writer.append_and_read(conversation_id, data, n, expected_revision, self._history)
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:  # noqa: ARG002
         """Write the message with its conversation's row."""
-        return self._log.append([values], [self._log.prepare(values)], [values["uid"]])
+        return self._writer.log.append([values], [self._writer.log.prepare(values)], [values["uid"]])
 
     def removal(self, key: Mapping[str, Any]) -> Work[bool]:
         """Delete the message; in its conversation those that followed it follow the one before it."""
-        return MessageRemoval(self.store, self._conversations, self._log).remove(key["id"])
-
-    async def _write(
-        self, rows: Sequence[Data], expected_revision: int | None = None, head: str | None = None
-    ) -> builtins.list[Message]:
-        values, write = await self._prepare(rows, expected_revision, head)
-        if values:
-            await self.run_racing(write, values)
-            self._remember_authors(values)
-        return await in_steps(self.plans.hydrate.build, values)
-
-    async def _prepare(
-        self, rows: Sequence[Data], expected_revision: int | None, head: str | None = None
-    ) -> tuple[builtins.list[dict[str, Any]], Work[None]]:
-        values = await in_steps(self.new_values, rows)
-        if head is not None and any(each["parent_id"] is not None for each in values):
-            message = "messages.parent_id: the parent of what is appended to a named head is the message that it names"
-            raise ValidationError(message, field="parent_id", entity=self.store.name)
-        inserts = await in_steps(self._log.prepare, values)
-        given = [each["uid"] for each, data in zip(values, rows, strict=True) if "uid" in _keys(data)]
-        return values, self._log.append(values, inserts, given, expected_revision, head)
+        return MessageRemoval(self.store, self._conversations, self._writer.log).remove(key["id"])
 
     # Streaming.
 
@@ -219,7 +173,7 @@ class MessageManager(MessageReader):
         head: str | None = None,
     ) -> Message:
         """Write a message whose text is to come, by `append_chunk`; see `append` and `create`."""
-        given = _in_conversation(conversation_id, {"role": MessageRole.ASSISTANT} if data is None else data)
+        given = in_conversation(conversation_id, {"role": MessageRole.ASSISTANT} if data is None else data)
         streamed = {"updated_at": self._clock(), **given, "streaming_state": StreamingState.STREAMING}
         if conversation_id is None:
             return await self.create(streamed)
@@ -271,45 +225,79 @@ class MessageManager(MessageReader):
         """
         return await self._streams.recover(older_than)
 
-    def _familiar_author(self, data: Data) -> str | None:
-        """The author of a message that stands alone, when their identity was seen; None when more has to be written."""
-        if not isinstance(data, Mapping) or "uid" in data or data.get("conversation_id") is not None:
-            return None
-        author = data.get("user_id")
-        if author is None:
-            return NOBODY
-        return author if isinstance(author, str) and author in self._familiar else None
+    # Tool calls, answers, and what was said elsewhere.
 
-    def _remember_authors(self, rows: builtins.list[dict[str, Any]]) -> None:
-        if len(self._familiar) > MOST_FAMILIAR:
-            self._familiar.clear()
-        self._familiar.update(author for values in rows if (author := values["user_id"]) is not None)
+    async def append_history(
+        self, conversation_id: UUID, rows: Iterable[Data], *, start: int = 0, head: str | None = None
+    ) -> builtins.list[Message]:
+        """Write what is new of a history that is sent whole, as runtimes do with every turn; return it.
+
+        A message with a `uid` is known by that. One without is known by its place: it has to say the same (role,
+        content, parts, tool calls) as the stored message there, and what lies beyond the stored ones is new. However
+        often and by however many a history is sent, each of its messages is written once.
+
+        Args:
+            conversation_id: The conversation.
+            rows: The history, the oldest message first.
+            start: The place of its first message, where the beginning is not sent.
+            head: The branch that ends with this named head; None is the current one.
+
+        Raises:
+            NotFoundError: There is no such conversation, or no such head.
+            ConflictError: A message says something else than the stored one at its place; nothing was written.
+            ValidationError: The data were refused.
+        """
+        return await replayed(
+            self, conversation_id, [in_conversation(conversation_id, row) for row in rows], start, head
+        )
+
+    async def repair(self, conversation_id: UUID, *, head: str | None = None, delete_orphans: bool = False) -> Repair:
+        """Give every tool call of a branch that has no result one that says that it was interrupted.
+
+        To be called when nothing runs, such as after a crash. The results are appended; `history(for_model=True)` has
+        them behind their calls, and a real result that comes later in their place. Repairing again changes nothing.
+
+        Args:
+            conversation_id: The conversation.
+            head: The branch that ends with this named head; None is the current one.
+            delete_orphans: Whether messages are deleted that are nothing but results without a call.
+
+        Raises:
+            NotFoundError: There is no such conversation, or no such head.
+        """
+        return await repaired(self, conversation_id, head, delete_orphans=delete_orphans)
+
+    async def mark_read(self, ids: Iterable[int]) -> int:
+        """Date the reading of messages; returns how many of them were unread. The first reading counts."""
+        return await self.run(self._inbox.mark_read(ids))
+
+    async def respond(self, id: int, data: Mapping[str, Any] | str) -> Message:  # noqa: A002
+        """Write the answer to a message and link the two, once: of many answers at the same time one is written.
+
+        It is of the same conversation or channel, person and task as the message, unless the data say otherwise.
+
+        Args:
+            id: The message that is answered, which counts as read.
+            data: The answer, or its text. With a `uid` it can be repeated until it succeeds. Who answers a user is the
+                assistant, who answers somebody else is the user, unless a role is given.
+
+        Raises:
+            NotFoundError: There is no such message.
+            ConflictError: It was answered already.
+            ValidationError: The data were refused.
+        """
+        given = {"content": data} if isinstance(data, str) else dict(data)
+        template = self.new_values({"role": MessageRole.USER, **given})
+        return self.plans.hydrate.build(await self.run_racing(self._inbox.answer(id, template, given.keys()), template))
 
     @cached_property
-    def _familiar(self) -> set[str]:
-        # Only a hint: an identity that has been deleted since is a ForeignKeyError, and is then made again.
-        return set()
+    def _inbox(self) -> Inbox:
+        return Inbox(self.store, self._writer.log, self._clock)
 
     @cached_property
     def _streams(self) -> StreamStates:
         return StreamStates(self.store, self.run, self._clock)
 
     @cached_property
-    def _log(self) -> MessageLog:
-        identities = identity_writer(self._db.dialect, self._clock)
-        return MessageLog(self.store, self._conversations, identities, self._clock)
-
-
-def _keys(data: Data) -> Iterable[str]:
-    return data if isinstance(data, Mapping) else vars(data)
-
-
-def _in_conversation(conversation_id: UUID | None, data: Data) -> Mapping[str, Any]:
-    if isinstance(data, Mapping):
-        return {**data, "conversation_id": conversation_id}
-    given = {key: value for key in Message.model_fields if (value := getattr(data, key)) is not None}
-    return {**given, "conversation_id": conversation_id}
-
-
-def _about_conversation(exc: ForeignKeyError, conversation_id: UUID) -> Exception:
-    return NotFoundError("Conversation", conversation_id) if exc.field == "conversation_id" else exc
+    def _writer(self) -> MessageWriter:
+        return MessageWriter(self, self._conversations, self._clock)
