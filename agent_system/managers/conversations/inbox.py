@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, literal_column, select, update
+from sqlalchemy import and_, func, literal_column, select, text, update
 
 from agent_system.errors import ConflictError, NotFoundError
 from agent_system.types import MessageRole
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement, Select, TextClause
 
     from agent_system.database.executor import Executor, Work
     from agent_system.database.plans import TablePlans
@@ -40,7 +40,9 @@ def is_unread(plans: TablePlans[Message], user_id: str | None) -> ColumnElement[
 
 def is_pending(plans: TablePlans[Message], user_id: str | None) -> ColumnElement[bool]:
     """The condition that something waits for an answer."""
-    return _meant_for(plans, user_id, plans.columns["requires_response"], plans.columns["responded_at"].is_(None))
+    # SQLAlchemy's own condition would be `requires_response = 1` on SQLite, which is not what the partial index says.
+    asks = text("messages.requires_response")
+    return _meant_for(plans, user_id, asks, plans.columns["responded_at"].is_(None))
 
 
 def urgent_first(plans: TablePlans[Message], wanted: ColumnElement[bool], limit: int) -> Select[Any]:
@@ -67,7 +69,9 @@ def answers(plans: TablePlans[Message], ids: Iterable[int]) -> Work[dict[int, Me
     return work
 
 
-def _meant_for(plans: TablePlans[Message], user_id: str | None, *wanted: ColumnElement[bool]) -> ColumnElement[bool]:
+def _meant_for(
+    plans: TablePlans[Message], user_id: str | None, *wanted: ColumnElement[bool] | TextClause
+) -> ColumnElement[bool]:
     return and_(*wanted) if user_id is None else and_(*wanted, plans.columns["user_id"] == user_id)
 
 

@@ -329,3 +329,18 @@ async def test_prompts_settings_and_flags_are_found_along_indexes(db: DatabaseMa
         lambda: em.flags.is_enabled("fast", "ada"),
     ):
         await explainer.check(verb(), sorts=True)
+
+
+async def test_what_is_meant_for_a_person_is_found_by_indexes(db: DatabaseManager, explainer: Explainer) -> None:
+    em = EntityManager(db)
+    asks = {"role": "agent", "user_id": "ada", "requires_response": True}
+    message_id = (await em.messages.create(asks)).id or 0
+    # The indexes have nothing but what is pending or unread, so that to sort it is little.
+    for verb in (em.messages.pending_responses, lambda: em.messages.pending_responses("ada")):
+        await explainer.check(verb(), sorts=True, index="idx_messages_pending_response")
+    for verb in (em.messages.unread, em.messages.count_unread):
+        await explainer.check(verb(), sorts=True, index="idx_messages_unread")
+        await explainer.check(verb("ada"), sorts=True)
+    await explainer.check(em.messages.mark_read([message_id]))
+    await explainer.check(em.messages.responses([message_id]), sorts=True)
+    await explainer.check(em.messages.respond(message_id, "yes"))
