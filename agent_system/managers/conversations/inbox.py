@@ -41,7 +41,7 @@ def is_unread(plans: TablePlans[Message], user_id: str | None) -> ColumnElement[
 def is_pending(plans: TablePlans[Message], user_id: str | None) -> ColumnElement[bool]:
     """The condition that something waits for an answer."""
     # SQLAlchemy's own condition would be `requires_response = 1` on SQLite, which is not what the partial index says.
-    asks = text("messages.requires_response")
+    asks = text("requires_response")
     return _meant_for(plans, user_id, asks, plans.columns["responded_at"].is_(None))
 
 
