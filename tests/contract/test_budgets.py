@@ -11,7 +11,14 @@ import pytest
 from sqlalchemy import func, select
 
 from agent_system import EntityManager
-from agent_system.errors import BudgetExceededError, CheckError, ConflictError, NotFoundError, ValidationError
+from agent_system.errors import (
+    BudgetExceededError,
+    CheckError,
+    ConflictError,
+    NotFoundError,
+    ScopeError,
+    ValidationError,
+)
 from agent_system.managers.ledger.reservations import BudgetStatus, Reservation
 from agent_system.models import Budget, BudgetReservation, metadata
 from agent_system.types import BudgetPeriod, BudgetScope
@@ -480,3 +487,21 @@ async def test_a_deleted_budget_takes_its_accounts_with_it(em: EntityManager) ->
     with pytest.raises(NotFoundError):
         await em.budgets.settle(reservation, 10)
     assert (await em.budgets.reserve(10)).budgets == ()
+
+
+async def test_a_scope_cannot_spend_past_the_budgets_that_it_does_not_see(em: EntityManager) -> None:
+    await em.budgets.set_limit(10)
+    reservation = await em.budgets.reserve(1, user_id="ada")
+    scoped = em.scoped(user_id="ada").budgets
+    for verb in (
+        scoped.reserve(1_000, user_id="ada"),
+        scoped.charge(1_000, user_id="ada"),
+        scoped.settle(reservation, 1_000),
+        scoped.release(reservation),
+        scoped.status(user_id="ada"),
+        scoped.sweep(),
+        scoped.set_limit(1_000),
+    ):
+        with pytest.raises(ScopeError):
+            await verb
+    assert await figures(em) == (0, 1, 9)

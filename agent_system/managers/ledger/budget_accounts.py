@@ -13,6 +13,7 @@ from sqlalchemy import and_, bindparam, case, func, insert, literal, or_, select
 
 from agent_system.database.plans import compile_plan
 from agent_system.database.statements import UnlessThere
+from agent_system.errors import ScopeError
 from agent_system.managers.ledger.budget_scopes import period_end, period_start
 from agent_system.managers.ledger.reservations import BudgetStatus
 from agent_system.models import metadata
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.database.plans import Plan
 
-__all__ = ["Account", "AccountBook", "Hold", "unbalanced"]
+__all__ = ["Account", "AccountBook", "Hold"]
 
 _budgets = metadata.tables["budgets"]
 _accounts = metadata.tables["budget_accounts"]
@@ -123,7 +124,12 @@ class AccountBook:
         self._due = compile_plan(select(_rows.c.account_id).where(_is_expired), dialect)
 
     def applicable(self, executor: Executor, keys: Mapping[BudgetScope, str | None], now: datetime) -> list[Account]:
-        """The accounts of all budgets that apply, in the order of their budgets; own ones go before shared ones."""
+        """The accounts of all budgets that apply, in the order of their budgets; own ones go before shared ones.
+
+        Raises:
+            ScopeError: The executor sees the rows of one scope only.
+        """
+        _check_whole(executor)
         starts = {period: period_start(period, now) for period in BudgetPeriod}
         kinds = tuple(kind for kind in KEYED if keys.get(kind) is not None)
         plan = self._applicable.get(kinds)
@@ -203,12 +209,14 @@ class AccountBook:
 
     def expire_all(self, executor: Executor, now: datetime) -> int:
         """Give back what has expired anywhere; returns how many rows of reservations it was."""
+        _check_whole(executor)
         # Not DISTINCT: SQLite would read the index of the accounts from end to end.
         due = {row[0] for row in executor.fetch(self._due, self._due.encode({"now": now}))}
         return sum(self.expire(executor, account_id, now) for account_id in sorted(due))
 
     def holds(self, executor: Executor, reservation_id: UUID) -> list[Hold]:
         """The rows of a reservation, locked."""
+        _check_whole(executor)
         rows = executor.fetch(self._holds, self._holds.encode({"reservation_uuid": reservation_id}))
         return [Hold(**dict(zip(Hold.__slots__, row, strict=True))) for row in rows]
 
@@ -226,6 +234,13 @@ class AccountBook:
             executor.change(self._end, self._end.encode(values))
             freed = hold.estimate_nano_usd if hold.state == ReservationState.HELD else 0
             self.book(executor, hold.account_id, now, spent=actual or 0, freed=freed)
+
+
+def _check_whole(executor: Executor) -> None:
+    """Refuse a scope, which sees no budget: nothing would limit what is spent in it."""
+    if executor.trusted is not executor:
+        message = "money is set aside, settled and looked at by the facade that is bound to no scope"
+        raise ScopeError(message, table=_budgets.name)
 
 
 def _bind(name: str, kind: Any) -> Any:
@@ -277,18 +292,4 @@ def _applicable(kinds: Sequence[BudgetScope]) -> Select[Any]:
         )
         .select_from(_budgets.outerjoin(_accounts, present))
         .where(_budgets.c.is_active, or_(shared, *own))
-    )
-
-
-def unbalanced() -> Select[Any]:
-    """The accounts whose sums are not those of their rows: key, spent, reserved, settled, held."""
-    settled = func.coalesce(func.sum(_rows.c.actual_nano_usd).filter(_rows.c.state == ReservationState.SETTLED), 0)
-    held = func.coalesce(func.sum(_rows.c.estimate_nano_usd).filter(_is_held), 0)
-    spent, reserved = _accounts.c.spent_nano_usd, _accounts.c.reserved_nano_usd
-    return (
-        select(_accounts.c.id, spent, reserved, settled, held)
-        .select_from(_accounts.outerjoin(_rows, _rows.c.account_id == _accounts.c.id))
-        .group_by(_accounts.c.id, spent, reserved)
-        .having(or_(spent != settled, reserved != held))
-        .order_by(_accounts.c.id)
     )

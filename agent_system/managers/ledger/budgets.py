@@ -11,7 +11,8 @@ from uuid_utils.compat import uuid7
 from agent_system.errors import ConflictError, ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.store import RowStore
-from agent_system.managers.ledger.budget_accounts import AccountBook, unbalanced
+from agent_system.managers.ledger.budget_accounts import AccountBook
+from agent_system.managers.ledger.budget_checks import unbalanced
 from agent_system.managers.ledger.budget_scopes import checked_amount, spender_keys
 from agent_system.managers.ledger.reservations import (
     Discrepancy,
@@ -55,6 +56,7 @@ class BudgetManager(Manager[Budget]):
     limit by a reservation. Money is counted in billionths of a US dollar, and periods begin in UTC.
 
     A budget of a kind without a key (`scope="user"`, `key=None`) is a limit for each one of that kind who has no own.
+    A facade that is bound to a scope sees no budget, and so may spend nothing: the whole one reserves and settles.
 
     Example:
         >>> await em.budgets.set_limit(5_000_000_000, scope="user", period="day")
