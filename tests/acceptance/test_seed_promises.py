@@ -313,6 +313,44 @@ class TestToolsAndAgents:
         # Lent again after it was taken back.
         await em.tools.assign(task.id, "shell")
 
+    async def test_a_tool_call_is_there_before_it_runs_and_has_no_secrets(self, em: EntityManager) -> None:
+        task = await a_task(em)
+        await em.tool_usage.start("call-1", "shell", {"env": {"API_KEY": "s3cr3t-marker"}}, task_id=task.id)
+        (running,) = await em.tool_usage.in_progress()
+        assert "s3cr3t-marker" not in str(running.parameters)
+        for _ in range(2):
+            await em.tool_usage.finish("call-1", result="done")
+        with pytest.raises(TimeoutError):
+            async with em.tool_usage.recording("web", task_id=task.id):
+                raise TimeoutError
+        by_tool = {row.tool_name: row for row in await em.tool_usage.statistics()}
+        assert by_tool.keys() == {"shell", "web"}
+        assert await em.tool_usage.in_progress() == []
+        assert len((await em.dashboard.timeline(task.id)).items) >= 2
+
+    async def test_an_agents_states_are_a_history(self, em: EntityManager) -> None:
+        task = await a_task(em)
+        for status in ("thinking", "coding", "coding"):
+            await em.agent_status.record(status, task_id=task.id)
+        assert len((await em.agent_status.history()).items) == 3
+        assert (await em.agent_status.summary()).by_status == {"thinking": 1, "coding": 2}
+
+    async def test_files_are_indexed_and_no_access_is_lost(self, em: EntityManager) -> None:
+        task = await a_task(em)
+        accesses = (em.files.record("/src/a.py", "read", task_id=task.id) for _ in range(64))
+        await asyncio.gather(*accesses)
+        file = await em.files.get_by_path("/src/a.py")
+        assert file is not None
+        assert file.access_count == 64
+        assert len(await em.files.of_task(task.id)) == 1
+        assert [found.file_path for found in (await em.files.most_accessed()).items] == ["/src/a.py"]
+
+    async def test_the_dashboard_is_one_snapshot(self, em: EntityManager) -> None:
+        await em.tool_usage.start("call-1", "shell", {}, session_uuid="s-1")
+        await em.tool_usage.finish("call-1", error="permission denied")
+        snapshot = await em.dashboard.snapshot()
+        assert [call.call_id for call in snapshot.errors] == ["call-1"]
+
 
 class TestEntitiesEventsDocumentsAndProcesses:
     async def test_six_types_are_reached_by_their_names(self, em: EntityManager) -> None:
@@ -342,6 +380,18 @@ class TestEntitiesEventsDocumentsAndProcesses:
         assert (await em.context_documents.restore_version(document.id, 1)).content == "one"
         assert (await em.context_documents.clone(document.id, "copy")).content == "one"
         assert {found.name for found in await em.context_documents.find_by_tag("a")} == {"copy", "guide"}
+
+    async def test_documents_on_disk_are_indexed_archived_and_restored(self, em: EntityManager) -> None:
+        document = await em.documents.register("/docs/plan.md")
+        assert (await em.documents.register("/docs/plan.md")).id == document.id
+        assert (await em.documents.archive(document.id, "old")).status == "archived"
+        assert (await em.documents.restore(document.id)).status == "active"
+
+    async def test_a_review_is_due_at_its_threshold_once(self, em: EntityManager) -> None:
+        agent = await an_agent(em)
+        await em.reviews.ensure("agent", agent.id, threshold=64)
+        triggers = await asyncio.gather(*(em.reviews.increment("agent", agent.id) for _ in range(64)))
+        assert sum(trigger.needs_review for trigger in triggers) == 1
 
     async def test_processes_have_runs_with_a_state(self, em: EntityManager) -> None:
         process = await em.processes.create(
@@ -384,6 +434,55 @@ class TestMemoryAndPrompts:
     async def test_the_same_memory_is_kept_once(self, em: EntityManager) -> None:
         memories = await asyncio.gather(*(em.memories.remember("ada", "likes tea") for _ in range(64)))
         assert len({memory.id for memory in memories}) == 1
+
+    async def test_prompts_keep_every_version_with_author_and_reason(self, em: EntityManager) -> None:
+        await em.prompts.create({"name": "greeting", "content": "Hello {{name}}", "category": "chat"})
+        await em.prompts.update_content("greeting", "Hi {{name}}", author="ada", reason="shorter")
+        await em.prompts.update_content("greeting", "Hi {{name}}", author="ada", reason="the same")
+        versions = await em.prompts.versions("greeting")
+        assert [version.content for version in sorted(versions, key=lambda each: each.version)] == [
+            "Hello {{name}}",
+            "Hi {{name}}",
+        ]
+        back = await em.prompts.rollback("greeting", 1, author="bob", reason="friendlier")
+        assert (back.version, back.content) == (3, "Hello {{name}}")
+        assert await em.prompts.render("greeting", {"name": "Ada"}) == "Hello Ada"
+        await em.prompts.set_label("greeting", "production", 2, by="ada", why="tested")
+        labelled = await em.prompts.by_label("greeting", "production")
+        assert labelled is not None
+        assert labelled.content == "Hi {{name}}"
+        assert [(move.to_version, move.moved_by) for move in await em.prompts.label_moves("greeting")] == [(2, "ada")]
+        assert "-Hello" in await em.prompts.diff("greeting", 1, 2)
+        await em.prompts.deactivate("greeting")
+        assert (await em.prompts.list_active()).items == []
+
+    async def test_configuration_is_typed_and_keeps_its_history(self, em: EntityManager) -> None:
+        await em.config.set("limit", 5, author="ada")
+        await em.config.set("limit", 7, author="bob", reason="more")
+        assert await em.config.get("limit") == 7
+        assert len(await em.config.history_of("limit")) >= 1
+        assert await em.config.get("absent", "default") == "default"
+        assert await em.config.substitute("at most {{limit}}") == "at most 7"
+
+    async def test_two_writers_of_one_document_both_survive(self, em: EntityManager) -> None:
+        await em.config.set("settings", {"kept": 1})
+        await asyncio.gather(*(em.config.merge("settings", {f"key{number}": number}) for number in range(32)))
+        assert await em.config.get("settings") == {"kept": 1} | {f"key{number}": number for number in range(32)}
+
+    async def test_a_flag_is_rolled_out_to_the_same_users_every_time(self, em: EntityManager) -> None:
+        await em.flags.create({"flag_name": "new_search"})
+        await em.flags.enable("new_search", 30)
+        chosen = [await em.flags.is_enabled("new_search", f"user {number}") for number in range(200)]
+        assert 30 <= sum(chosen) <= 90
+        assert chosen == [await em.flags.is_enabled("new_search", f"user {number}") for number in range(200)]
+        assert not await em.flags.is_enabled("unknown")
+
+    async def test_capabilities_are_switched(self, em: EntityManager) -> None:
+        await em.capabilities.create({"name": "calculator", "config": {"digits": 5}})
+        await em.capabilities.disable("calculator", author="ada")
+        assert not await em.capabilities.is_enabled("calculator")
+        await em.capabilities.merge_config("calculator", {"digits": 9})
+        assert (await em.capabilities.enable("calculator")).config == {"digits": 9}
 
 
 class TestConversationsUsersAndAuth:
