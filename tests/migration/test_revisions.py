@@ -58,6 +58,7 @@ async def test_down_to_base_and_up_again_gives_the_same_schema(migrated_url: str
     assert await schema_of(migrated_url) == before
 
 
+@pytest.mark.timeout(300)
 async def test_every_step_goes_up_and_down_with_rows_in_all_tables(database_url: str) -> None:
     for number, revision in enumerate(REVISIONS, start=1):
         await run_migrations(database_url, number - 1)
