@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Column, MetaData, Table, column, insert, inspect, select, table
+from sqlalchemy import column, insert, inspect, select, table, text
 
 from agent_system.models import metadata
 
@@ -172,11 +172,12 @@ MORE_ROWS: dict[str, list[dict[str, Any]]] = {
 
 def insert_rows(connection: Connection) -> None:
     """Put the rows into the tables that are there and are empty."""
-    present = inspect(connection)
+    # All tables at once: PostgreSQL's catalogs take long to ask for one after the other.
+    present = {name: columns for (_, name), columns in inspect(connection).get_multi_columns().items()}
     for known in metadata.sorted_tables:
-        if not present.has_table(known.name) or read_table(connection, known.name):
+        if known.name not in present or read_table(connection, known.name):
             continue
-        existing = {found["name"] for found in present.get_columns(known.name)}
+        existing = {found["name"] for found in present[known.name]}
         for row in [ROWS[known.name], *MORE_ROWS.get(known.name, [])]:
             values = {name: value for name, value in row.items() if name in existing}
             target = table(known.name, *(column(name, known.c[name].type) for name in values))
@@ -191,6 +192,5 @@ def read_rows(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
 
 def read_table(connection: Connection, name: str) -> list[tuple[Any, ...]]:
     """Return all rows of one table in the order of its first column, in the types that the driver gives."""
-    columns = [Column(found["name"]) for found in inspect(connection).get_columns(name)]
-    found = Table(name, MetaData(), *columns)
-    return [tuple(map(str, row)) for row in connection.execute(select(found).order_by(columns[0]))]
+    everything = select(text("*")).select_from(table(name)).order_by(text("1"))
+    return [tuple(map(str, row)) for row in connection.execute(everything)]
