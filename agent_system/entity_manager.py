@@ -46,6 +46,9 @@ from agent_system.managers.promises.promises import PromiseManager
 from agent_system.managers.prompts.prompts import PromptManager
 from agent_system.managers.queue.effects import EffectManager
 from agent_system.managers.queue.queue import QueueManager
+from agent_system.managers.records.goals import GoalManager
+from agent_system.managers.records.logs import LogManager
+from agent_system.managers.records.todos import TodoManager
 from agent_system.managers.reviews.effectiveness import EffectivenessManager
 from agent_system.managers.reviews.opportunities import OpportunityManager
 from agent_system.managers.reviews.reviews import ReviewManager
@@ -82,7 +85,7 @@ class EntityManager:
         ...     await em.agents.update(agent.id, {"status": "thinking"})
     """
 
-    def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:  # noqa: PLR0915 (a line each)
         self.db = db
         self._clock = clock
         self.agents = AgentManager(db, clock=clock)
@@ -109,6 +112,9 @@ class EntityManager:
         self.capabilities = CapabilityManager(db, clock=clock)
         self.config = ConfigManager(db, clock=clock)
         self.flags = FlagManager(db, clock=clock)
+        self.logs = LogManager(db, clock=clock)
+        self.todos = TodoManager(db, clock=clock)
+        self.goals = GoalManager(db, clock=clock)
         self.hosts = HostManager(db, clock=clock)
         self.models = ModelManager(db, clock=clock)
         self.model_prices = ModelPriceManager(db, clock=clock)

@@ -65,6 +65,9 @@ class Factories:
             "capabilities": lambda name: {"name": name},
             "config": lambda name: {"config_key": name, "config_value": name},
             "flags": lambda name: {"flag_name": name},
+            "logs": lambda name: {"message": name},
+            "todos": lambda name: {"name": name},
+            "goals": lambda name: {"objective": name},
             "hosts": lambda name: {"name": name},
             "models": lambda name: {"name": name, "host_id": self._owners["hosts"]},
             "model_prices": lambda _: {

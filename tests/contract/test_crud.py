@@ -31,7 +31,7 @@ ATTRIBUTES = (
     "message_feedback",
     "memories",
     "budgets", "credits", "alerts", "model_usage", "links", "games",
-    "prompts", "capabilities", "config", "flags",
+    "prompts", "capabilities", "config", "flags", "logs", "todos", "goals",
 )  # fmt: skip
 UNIQUE = {
     "agents", "tools", "users", "identities", "projects", "hosts", "models", "relations", "budgets",

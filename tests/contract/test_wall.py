@@ -27,7 +27,7 @@ ATTRIBUTES = (
     "memories",
     "agent_status", "files", "documents", "reviews", "opportunities", "effectiveness", "knowledge_gaps",
     "knowledge_usage",
-    "prompts", "capabilities", "config", "flags",
+    "prompts", "capabilities", "config", "flags", "logs", "todos", "goals",
 )  # fmt: skip
 
 

@@ -344,3 +344,27 @@ async def test_what_is_meant_for_a_person_is_found_by_indexes(db: DatabaseManage
     await explainer.check(em.messages.mark_read([message_id]))
     await explainer.check(em.messages.responses([message_id]), sorts=True)
     await explainer.check(em.messages.respond(message_id, "yes"))
+
+
+async def test_goals_lists_and_logs_are_found_along_indexes(db: DatabaseManager, explainer: Explainer) -> None:
+    em = EntityManager(db)
+    now = datetime.now(UTC)
+    goal = await em.goals.set("ada", "learn", now)
+    await em.todos.create_list("trip", ["a", "b"], user_id="ada", goal_id=goal.id)
+    await em.logs.append("warn", "slow", "api")
+    for verb in (
+        lambda: em.goals.check("ada"),
+        lambda: em.goals.due(now),
+        lambda: em.goals.history("ada"),
+        lambda: em.goals.summary("ada"),
+        lambda: em.goals.progress(goal.id),
+        lambda: em.todos.next("trip", "ada"),
+        lambda: em.todos.complete("trip", 1, "ada"),
+        lambda: em.todos.status("trip", "ada"),
+        lambda: em.todos.lists("ada"),
+        em.logs.recent,
+        lambda: em.logs.recent(level="warn", since=now),
+        lambda: em.logs.recent(service="api", until=now),
+        lambda: em.logs.cleanup(datetime(2001, 1, 1, tzinfo=UTC)),
+    ):
+        await explainer.check(verb(), sorts=True)
