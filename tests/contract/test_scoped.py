@@ -571,3 +571,22 @@ async def test_a_scope_costs_no_more_statements_to_read(em: EntityManager, ada: 
                 await verb(facade)
             counts.append(len(statements))
         assert counts[1] <= counts[0]
+
+
+async def test_a_scope_may_log_a_model_that_nobody_has_named(em: EntityManager) -> None:
+    user = await em.users.register("ada", None, "correct horse battery")
+    scoped = em.scoped(user_id=user.id)
+    logged = await scoped.token_usage.log_usage(host="newcomer", model="m", input_tokens=3)
+    assert (await scoped.token_usage.summary()).requests == 1
+    with pytest.raises(ScopeError, match="cannot be changed"):
+        await scoped.models.update(logged.model_id, {"input_cost_per_1k": 0.0})
+
+
+async def test_a_shared_project_is_named_but_not_made_in_a_scope(em: EntityManager) -> None:
+    user = await em.users.register("ada", None, "correct horse battery")
+    scoped = em.scoped(user_id=user.id)
+    with pytest.raises(ScopeError, match="no shared project"):
+        await scoped.token_usage.log_usage(project="shop", model="m", input_tokens=3)
+    assert await em.projects.count() == await em.token_usage.count() == 0
+    shared = await em.projects.ensure("shop")
+    assert (await scoped.token_usage.log_usage(project="shop", model="m", input_tokens=3)).project_id == shared.id

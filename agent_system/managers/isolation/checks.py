@@ -83,7 +83,7 @@ class TableChecks:
         Raises:
             ScopeError: It may not.
         """
-        if not self._policy.adds or not self._rules:
+        if not self._policy.adds or not (self._rules or self._policy.is_open):
             self._refuse("no rows can be added")
 
     def may_delete(self) -> None:

@@ -108,9 +108,13 @@ def child(column: str, table: str, *, follows_shared: bool = False) -> Policy:
     return Policy(rules=MappingProxyType(dict.fromkeys(Dimension, Parent(column, table, follows_shared))))
 
 
-def open_to_all() -> Policy:
-    """The policy of a table that every scope reads and none changes."""
-    return Policy(is_open=True, adds=False, deletes=False, changes=frozenset())
+def open_to_all(*, adds: bool = False) -> Policy:
+    """The policy of a table that every scope reads and none changes.
+
+    Args:
+        adds: Whether a scope may add rows: names that are nobody's, such as that of a new model.
+    """
+    return Policy(is_open=True, adds=adds, deletes=False, changes=frozenset())
 
 
 def closed() -> Policy:

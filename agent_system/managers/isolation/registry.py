@@ -103,8 +103,8 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         ),
         "embedding_models": open_to_all(),
         # What it costs.
-        "hosts": open_to_all(),
-        "models": open_to_all(),
+        "hosts": open_to_all(adds=True),
+        "models": open_to_all(adds=True),
         "model_prices": open_to_all(),
         "token_usage": owned(
             user=Either((Identity("user_id"), IN_CONVERSATION, OF_TASK), fills="user_id"),

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, insert, select
 
 from agent_system.database.plans import compile_plan
 from agent_system.database.statements import UnlessThere
-from agent_system.errors import NotFoundError, ValidationError
+from agent_system.errors import NotFoundError, ScopeError, ValidationError
 from agent_system.managers.core.store import RowStore
 from agent_system.managers.ledger.addresses import find_model
 from agent_system.managers.ledger.pricing import Rates
@@ -131,6 +131,10 @@ class LedgerNames:
         if not rows:
             self._make_project(executor, {"name": project})
             rows = executor.fetch(self.project_plan, parameters)
+        if not rows:
+            # What a facade that is bound to somebody makes is theirs, and not what this name means.
+            message = f"projects: {project!r} is no shared project; give the key of a project of this scope"
+            raise ScopeError(message, table="projects", field="name")
         found: UUID = self._read_project_id(rows[0][0])
         return found
 
