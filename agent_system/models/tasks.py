@@ -132,7 +132,7 @@ class Task(TableModel, table=True):
         present_index("project_id"),
         present_index("workspace_id"),
         present_index("conversation_id"),
-        present_index("session_uuid"),
+        present_index("session_uuid", "id"),
         present_index("interrupted_at"),
         enum_check("status", TaskStatus),
         CheckConstraint("attempt >= 1", name="attempt"),
@@ -218,11 +218,12 @@ class Task(TableModel, table=True):
 
 _task: Any = Task
 _columns = _task.__table__.c
-# What could be started now, in the order in which it is to be: read from one end, however many wait.
+# What could be started now, in the order in which it is to be: read from one end, however many wait. With IN for the
+# condition SQLite would rather search by the status and sort what it finds.
 partial_index(
     _columns.priority.desc(),
     _columns.created_at,
     _columns.id,
-    where="status IN ('created', 'pending')",
+    where="NOT (status <> 'created' AND status <> 'pending')",
     name="idx_tasks_ready",
 )

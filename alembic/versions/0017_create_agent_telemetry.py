@@ -29,7 +29,7 @@ REAL = sa.Double().with_variant(sa.REAL(), "sqlite")
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 UUID = sa.Uuid().with_variant(sa.Text(), "sqlite")
 
-READY = "status IN ('created', 'pending')"
+READY = "NOT (status <> 'created' AND status <> 'pending')"
 
 
 def upgrade() -> None:
@@ -64,11 +64,13 @@ def downgrade() -> None:
         batch.drop_column("user_id")
     op.create_index(op.f("idx_tool_usage_tool"), "tool_usage", ["tool_name", "timestamp"])
     op.drop_index("idx_tasks_ready", "tasks")
+    op.drop_index("idx_tasks_session_uuid_id", "tasks")
     op.drop_index("idx_tasks_interrupted_at", "tasks")
     with op.batch_alter_table("tasks") as batch:
         batch.drop_constraint(op.f("ck_tasks_attempt"), type_="check")
         batch.drop_column("interrupted_at")
         batch.drop_column("attempt")
+    partial_index(op.f("idx_tasks_session_uuid"), "tasks", ["session_uuid"], where="session_uuid IS NOT NULL")
 
 
 def now() -> sa.TextClause:
@@ -88,6 +90,9 @@ def extend_tasks() -> None:
         batch.add_column(sa.Column("interrupted_at", MOMENT))
         batch.create_check_constraint(op.f("ck_tasks_attempt"), "attempt >= 1")
     partial_index(op.f("idx_tasks_interrupted_at"), "tasks", ["interrupted_at"], where="interrupted_at IS NOT NULL")
+    # The newest task of a session is looked up for every tool call that names only the session.
+    op.drop_index("idx_tasks_session_uuid", "tasks")
+    partial_index(op.f("idx_tasks_session_uuid_id"), "tasks", ["session_uuid", "id"], where="session_uuid IS NOT NULL")
     partial_index(op.f("idx_tasks_ready"), "tasks", [sa.text("priority DESC"), "created_at", "id"], where=READY)
 
 

@@ -41,12 +41,16 @@ def _between_on_postgresql(element: seconds_between, compiler: SQLCompiler, **ar
     return f"CAST(extract(epoch FROM {later} - {earlier}) AS double precision)"
 
 
+WITH_OFFSET = 3
+
+
 class epoch_bucket(FunctionElement[int]):  # noqa: N801 (reads as the SQL function that it is)
     """The beginning of the bucket that a moment is in, in seconds since 1970; buckets begin at its multiples.
 
     Args:
         moment: A moment.
         seconds: Length of a bucket, a whole number of seconds.
+        offset: Where the first bucket begins, in seconds since 1970; by default 0.
     """
 
     type = BigInteger()
@@ -55,11 +59,16 @@ class epoch_bucket(FunctionElement[int]):  # noqa: N801 (reads as the SQL functi
 
 @compiles(epoch_bucket, "sqlite")
 def _bucket_on_sqlite(element: epoch_bucket, compiler: SQLCompiler, **arguments: Any) -> str:
-    moment, seconds = (compiler.process(clause, **arguments) for clause in element.clauses)
-    return f"CAST(strftime('%s', substr({moment}, 1, 19)) AS INTEGER) / {seconds} * {seconds}"
+    moment, seconds, offset = _bucket_parts(element, compiler, arguments)
+    return f"(CAST(strftime('%s', substr({moment}, 1, 19)) AS INTEGER) - {offset}) / {seconds} * {seconds} + {offset}"
 
 
 @compiles(epoch_bucket, "postgresql")
 def _bucket_on_postgresql(element: epoch_bucket, compiler: SQLCompiler, **arguments: Any) -> str:
-    moment, seconds = (compiler.process(clause, **arguments) for clause in element.clauses)
-    return f"CAST(floor(extract(epoch FROM {moment}) / {seconds}) AS bigint) * {seconds}"
+    moment, seconds, offset = _bucket_parts(element, compiler, arguments)
+    return f"CAST(floor((extract(epoch FROM {moment}) - {offset}) / {seconds}) AS bigint) * {seconds} + {offset}"
+
+
+def _bucket_parts(element: epoch_bucket, compiler: SQLCompiler, arguments: Any) -> list[str]:
+    parts = [compiler.process(clause, **arguments) for clause in element.clauses]
+    return parts if len(parts) == WITH_OFFSET else [*parts, "0"]

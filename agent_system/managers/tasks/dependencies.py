@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, literal_column, or_, select
 
 from agent_system.database.dialects.expressions import transaction_lock
 from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.core.base import Manager
-from agent_system.managers.tasks.states import STARTABLE, UNSUCCESSFUL, WAITING
+from agent_system.managers.tasks.states import UNSUCCESSFUL, WAITING
 from agent_system.models import Task, TaskDependency, metadata
 from agent_system.types import DependencyPolicy, TaskStatus
 
@@ -27,6 +27,8 @@ __all__ = ["DependencyManager", "WaitingTask", "dependents_of", "depending_on", 
 _tasks = metadata.tables["tasks"]
 _edges = metadata.tables["task_dependencies"]
 _prerequisites = _tasks.alias("prerequisites")
+# In the words of the index over such tasks, which holds them in the order in which they are to be started.
+_STARTABLE: Any = literal_column("NOT (tasks.status <> 'created' AND tasks.status <> 'pending')")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +117,7 @@ def depending_on(task_id: UUID) -> Select[Any]:
 
 def ready(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
     """The tasks that could be started now, what is most urgent first."""
-    wanted = select(*_tasks.columns).where(_tasks.c.status.in_(STARTABLE), ~_unfinished(), *conditions)
+    wanted = select(*_tasks.columns).where(_STARTABLE, ~_unfinished(), *conditions)
     return wanted.order_by(*_urgency(_tasks)).limit(limit)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, literal_column, null, update
+from sqlalchemy import bindparam, func, literal, literal_column, null, update
 
 from agent_system.database.plans import compile_plan
 from agent_system.managers.tasks.dependencies import depending_on
 from agent_system.managers.tasks.states import WAITING
 from agent_system.models import metadata
-from agent_system.types import TaskStatus
+from agent_system.types import TaskStatus, ToolCallState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskEndings"]
 
+CHUNK = 10_000
+OPEN_CALLS = (ToolCallState.REQUESTED, ToolCallState.RUNNING)
+
+_calls = metadata.tables["tool_usage"]
 _tasks = metadata.tables["tasks"]
 
 
@@ -39,6 +43,7 @@ class TaskEndings:
         self._log = log
         self._clock = clock
         self._plan = _plan(store.plans.dialect)
+        self._again_plan = _again_plan(store.plans.dialect)
 
     def end(
         self,
@@ -69,6 +74,34 @@ class TaskEndings:
         self._log.record_many(executor, ended, "status", f"→ {status}: {reason}", data)
         self._write_events(executor, tasks, ended, data)
         return ended
+
+    def interrupt(self, executor: Executor, tasks: Sequence[Mapping[str, Any]], reason: str) -> list[dict[str, Any]]:
+        """Stop tasks, which are locked, because what ran them is gone, and give up the tool calls that they made."""
+        if not tasks:
+            return []
+        now, ids = self._clock(), [task["id"] for task in tasks]
+        stopped = self.end(executor, tasks, TaskStatus.STOPPED, reason)
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            executor.execute(update(_tasks).where(_tasks.c.id.in_(part)).values(interrupted_at=now, updated_at=now))
+            calls = update(_calls).where(_calls.c.task_id.in_(part), _calls.c.state.in_(OPEN_CALLS))
+            given_up = {"state": ToolCallState.INTERRUPTED, "error": reason, "completed_at": now, "updated_at": now}
+            executor.execute(calls.values(given_up))
+        return [task | {"interrupted_at": now, "updated_at": now} for task in stopped]
+
+    def take_up(self, executor: Executor, tasks: Sequence[Mapping[str, Any]], reason: str) -> list[dict[str, Any]]:
+        """Let tasks that have ended, which are locked, wait for an agent again, each as its next attempt."""
+        now, plan = self._clock(), self._again_plan
+        changes = {"status": TaskStatus.PENDING, "completed_at": None, "updated_at": now, "pid": None, "error": None}
+        waiting = [
+            {**task, **changes, "interrupted_at": None, "attempt": task["attempt"] + 1, "version": task["version"] + 1}
+            for task in tasks
+        ]
+        executor.change_many(plan, [plan.encode({"now": now, "id": task["id"]}) for task in tasks])
+        data = {"to": TaskStatus.PENDING, "reason": reason}
+        self._log.record_many(executor, waiting, "status", f"→ {TaskStatus.PENDING}: {reason}", data)
+        self._write_events(executor, tasks, waiting, data)
+        return waiting
 
     def fail_dependents(self, executor: Executor, task_id: UUID, status: TaskStatus) -> None:
         """Let everything fail that waits for a task, directly or through others, and is to fail with it."""
@@ -101,6 +134,26 @@ class TaskEndings:
 
 def _past_tense(status: TaskStatus) -> str:
     return "failed" if status is TaskStatus.FAILED else f"was {status}"
+
+
+def _again_plan(dialect: Dialect) -> Plan:
+    columns = _tasks.c
+    statement = (
+        update(_tasks)
+        .where(columns.id == bindparam("id", type_=columns.id.type))
+        .values(
+            status=literal(TaskStatus.PENDING, columns.status.type),
+            completed_at=null(),
+            interrupted_at=null(),
+            error=null(),
+            pid=null(),
+            updated_at=bindparam("now", type_=columns.updated_at.type),
+            attempt=columns.attempt + literal_column("1"),
+            version=columns.version + literal_column("1"),
+        )
+    )
+    plan = compile_plan(statement, dialect, writes=_tasks.name)
+    return replace(plan, key_position=plan.parameters.index("id"))
 
 
 def _plan(dialect: Dialect) -> Plan:

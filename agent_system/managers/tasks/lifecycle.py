@@ -118,7 +118,7 @@ class TaskLifecycle(Manager[Task]):
         return await self._change(task_id, {"status": TaskStatus.PENDING}, check=check, reason=reason)
 
     async def retry(self, task_id: Any, reason: str | None = None) -> Task:
-        """Let a task that failed, or was stopped, be done again; its error moves to its log.
+        """Let a task that failed, or was stopped, be done again, as its next attempt; its error moves to its log.
 
         One that failed with another waits until that one has been done again too.
 
@@ -127,8 +127,9 @@ class TaskLifecycle(Manager[Task]):
             TransitionError: It neither failed nor was stopped.
         """
 
-        def check(_executor: Executor, before: dict[str, Any], _changes: dict[str, Any]) -> None:
+        def check(_executor: Executor, before: dict[str, Any], changes: dict[str, Any]) -> None:
             check_is_one_of(before, RETRIABLE, "retried")
+            changes["attempt"] = before["attempt"] + 1
 
         return await self._change(task_id, {"status": TaskStatus.PENDING, "error": None}, check=check, reason=reason)
 
@@ -136,6 +137,8 @@ class TaskLifecycle(Manager[Task]):
         self, where: Where = None, reason: str = "interrupted: the program that ran it has ended"
     ) -> builtins.list[Task]:
         """Stop the tasks that are still running; to be called when a runtime starts, before it runs any.
+
+        They are the interrupted ones until they are taken up again, and the calls that they were making are given up.
 
         Args:
             where: Which of them, where several runtimes share a database; None is all.
@@ -146,7 +149,7 @@ class TaskLifecycle(Manager[Task]):
 
         def work(executor: Executor) -> builtins.list[dict[str, Any]]:
             found = [dict(zip(keys, row, strict=True)) for row in executor.execute(statement)]
-            return endings.end(executor, found, TaskStatus.STOPPED, reason) if found else []
+            return endings.interrupt(executor, found, reason)
 
         return [self.plans.hydrate.build(values) for values in await self.run(work)]
 

@@ -101,6 +101,8 @@ def move(before: Mapping[str, Any], status: TaskStatus, now: datetime) -> dict[s
         changes["completed_at"] = now
     elif before["completed_at"] is not None:
         changes["completed_at"] = None
+    if status not in ENDED and before["interrupted_at"] is not None:
+        changes["interrupted_at"] = None
     return changes
 
 

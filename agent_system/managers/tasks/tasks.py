@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import func
+from uuid_utils.compat import uuid7
 
 from agent_system.clock import utc_now
-from agent_system.errors import NotFoundError
+from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.core.pagination import conditions
 from agent_system.managers.tasks.dependencies import (
     DependencyManager,
@@ -18,15 +20,26 @@ from agent_system.managers.tasks.dependencies import (
     waiting,
 )
 from agent_system.managers.tasks.lifecycle import TaskLifecycle
-from agent_system.managers.tasks.states import UNSUCCESSFUL
+from agent_system.managers.tasks.reports import TaskReports
+from agent_system.managers.tasks.states import ENDED, UNSUCCESSFUL
 from agent_system.managers.tasks.statistics import TaskStatistics
-from agent_system.managers.tasks.tree import TaskNode, above, branch_of, path_of, under
-from agent_system.types import DependencyPolicy
+from agent_system.managers.tasks.tree import TaskNode, above, branch_of, nested, path_of, under
+from agent_system.managers.tasks.upkeep import (
+    UNENDED,
+    delete_some,
+    fail_stale,
+    is_running,
+    recover_dead,
+    retry_stopped,
+    stop_unended,
+)
+from agent_system.types import DependencyPolicy, TaskStatus
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
@@ -35,6 +48,8 @@ if TYPE_CHECKING:
     from agent_system.models import Task, TaskDependency
 
 __all__ = ["TaskManager"]
+
+ROWS_AT_ONCE = 100
 
 
 class TaskManager(TaskLifecycle):
@@ -99,6 +114,130 @@ class TaskManager(TaskLifecycle):
     async def roots(self, limit: int = 100, after: str | None = None) -> Page[Task]:
         """Return one page of the tasks that are no part of another, the newest first."""
         return await self.list({"parent_task_id": None}, order_by="-created_at", limit=limit, after=after)
+
+    async def nested(self, task_id: Any) -> dict[str, Any]:
+        """Return a task and everything under it as objects within `children`, as JSON can hold them, by one statement.
+
+        Raises:
+            NotFoundError: There is no such task.
+        """
+        return nested(await self.tree(task_id))
+
+    def next_tree_id(self) -> UUID:
+        """Return a new key for a root task, which is the key of its tree: `create({"id": tree_id, ...})`."""
+        return uuid7()
+
+    async def find_by_session(self, session_uuid: str) -> builtins.list[Task]:
+        """Return the tasks of a runtime's session, the newest first."""
+        columns = self.plans.columns
+        return await self.select(self.query({"session_uuid": session_uuid}).order_by(columns["id"].desc()))
+
+    async def page(
+        self,
+        shown: Literal["running", "not_completed", "completed", "all"] = "all",
+        limit: int = 8,
+        after: str | None = None,
+        where: Where = None,
+    ) -> Page[Task]:
+        """Return one page of tasks as a monitor lists them, the newest first.
+
+        Args:
+            shown: Those that run, that are not completed (however they ended), that are, or all.
+            where: Only such tasks; see `list`.
+
+        Raises:
+            ValidationError: There is no such list.
+        """
+        status = self.plans.columns["status"]
+        lists: dict[str, builtins.list[Any]] = {
+            "running": [status == TaskStatus.RUNNING],
+            "not_completed": [status != TaskStatus.COMPLETED],
+            "completed": [status == TaskStatus.COMPLETED],
+            "all": [],
+        }
+        if shown not in lists:
+            message = f"shown must be one of {', '.join(lists)}, not {shown!r}"
+            raise ValidationError(message, field="shown", entity=self.store.name)
+        wanted = [*lists[shown], *conditions(self.plans, where)]
+        return await self.list(wanted, "-created_at", limit, after)
+
+    # Many tasks at once.
+
+    async def stop_all(
+        self, where: Where = None, *, statuses: Iterable[TaskStatus | str] = UNENDED, reason: str = "all were stopped"
+    ) -> builtins.list[Task]:
+        """Stop the tasks that have not ended, or those in some states; `retry_all_stopped` takes them up again.
+
+        Args:
+            where: Only such tasks; see `list`.
+            statuses: Only tasks in these.
+        """
+        wanted = [TaskStatus(status) for status in statuses if TaskStatus(status) in UNENDED]
+        return await self._end_many(stop_unended(self.store, conditions(self.plans, where), wanted, reason))
+
+    async def retry_all_stopped(self, where: Where = None, reason: str = "all were retried") -> builtins.list[Task]:
+        """Let all stopped tasks wait for an agent again, each as its next attempt."""
+        return await self._end_many(retry_stopped(self.store, conditions(self.plans, where), reason))
+
+    async def recover_dead(
+        self,
+        where: Where = None,
+        *,
+        is_alive: Callable[[int], bool] = is_running,
+        reason: str = "interrupted: its process has ended",
+    ) -> builtins.list[Task]:
+        """Stop the running tasks whose process, by their `pid`, is gone; for a runtime that looks while it runs.
+
+        Args:
+            where: Only such tasks, for instance those of this machine.
+            is_alive: Tells whether a process runs; called within the transaction, so it has to be quick.
+        """
+        return await self._end_many(recover_dead(self.store, conditions(self.plans, where), is_alive, reason))
+
+    async def interrupted(self, limit: int = 100, after: str | None = None, where: Where = None) -> Page[Task]:
+        """Return one page of the tasks that were stopped because what ran them was gone, the latest first."""
+        columns = self.plans.columns
+        wanted = [columns["interrupted_at"].is_not(None), columns["status"] == TaskStatus.STOPPED]
+        return await self.list([*wanted, *conditions(self.plans, where)], "-interrupted_at", limit, after)
+
+    async def fail_stale_pending(
+        self, older_than: timedelta = timedelta(hours=1), where: Where = None
+    ) -> builtins.list[Task]:
+        """Fail the tasks that no agent has begun for so long, and what is to fail with them."""
+        reason = f"no agent has begun it for {older_than}"
+        work = fail_stale(self.store, conditions(self.plans, where), self._clock() - older_than, reason)
+        return await self._end_many(work)
+
+    async def clear_old(
+        self,
+        older_than: timedelta = timedelta(days=7),
+        statuses: Iterable[TaskStatus | str] = tuple(ENDED),
+        where: Where = None,
+    ) -> int:
+        """Delete the tasks that ended so long ago, with their parts, a hundred at a time; returns how many.
+
+        Args:
+            statuses: Only tasks that ended in these ways.
+        """
+        wanted = [TaskStatus(status) for status in statuses if TaskStatus(status) in ENDED]
+        before = self._clock() - older_than
+        work = delete_some(self.store, conditions(self.plans, where), wanted, before, ROWS_AT_ONCE)
+        deleted = 0
+        while count := await self.run(work):
+            deleted += count
+        return deleted
+
+    async def clear_old_failed(self, older_than: timedelta = timedelta(hours=24), where: Where = None) -> int:
+        """Delete the tasks that failed so long ago, by default a day; returns how many."""
+        return await self.clear_old(older_than, (TaskStatus.FAILED,), where)
+
+    async def _end_many(self, work: Callable[[Executor], builtins.list[dict[str, Any]]]) -> builtins.list[Task]:
+        return [self.plans.hydrate.build(values) for values in await self.run(work)]
+
+    @property
+    def reports(self) -> TaskReports:
+        """Reports: by agent, owner or type, durations, trends, the newest tasks with their tool calls."""
+        return TaskReports(self._db, self.plans, self._clock)
 
     # What waits for what.
 

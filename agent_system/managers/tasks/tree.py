@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
 
-__all__ = ["TaskNode", "above", "branch_of", "path_of", "under"]
+__all__ = ["TaskNode", "above", "branch_of", "nested", "path_of", "under"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +64,20 @@ def branch_of(task_id: UUID, tasks: Iterable[Task]) -> list[TaskNode]:
         nodes.append(TaskNode(task=task, depth=depth))
         waiting.extend((child, depth + 1) for child in reversed(children))
     return nodes
+
+
+def nested(nodes: Iterable[TaskNode]) -> dict[str, Any]:
+    """The tasks of a branch, ordered by `branch_of`, as objects within objects, as JSON can hold them."""
+    objects: dict[UUID, dict[str, Any]] = {}
+    root: dict[str, Any] = {}
+    for node in nodes:
+        values = node.task.model_dump(mode="json") | {"depth": node.depth, "children": []}
+        objects[node.task.id] = values
+        if node.depth == 0:
+            root = values
+        elif node.task.parent_task_id is not None:
+            objects[node.task.parent_task_id]["children"].append(values)
+    return root
 
 
 def path_of(task_id: UUID, tasks: Iterable[Task]) -> list[Task]:
