@@ -73,6 +73,27 @@ async def test_rebuilt_table_is_the_same_table(migrated_sqlite_url: str, own_rev
 
 
 @requires.batch_migrations
+async def test_rebuilt_table_still_writes_its_history(migrated_sqlite_url: str, own_revisions: Revisions) -> None:
+    async with connected(migrated_sqlite_url) as connection:
+        await connection.run_sync(insert_rows)
+    own_revisions.add(
+        """
+        with op.batch_alter_table("prompts", recreate="always") as batch:
+            batch.alter_column("description", existing_type=sa.Text())
+        """
+    )
+    await run_migrations(migrated_sqlite_url)
+    async with connected(migrated_sqlite_url) as connection:
+        old = "2001-02-03 04:05:06.789012"
+        await connection.execute(text(f"UPDATE prompts SET updated_at = '{old}'"))
+        await connection.execute(text("UPDATE prompts SET content = 'new', changed_by = 'ada'"))
+        row = (await connection.execute(text("SELECT version, changed_by, updated_at FROM prompts"))).one()
+        written = await connection.execute(text("SELECT version, changed_by FROM prompt_history ORDER BY id"))
+        assert (row[:2], row[2] > old) == ((3, None), True)
+        assert [tuple(entry) for entry in written] == [(1, "ada"), (2, "ada")]
+
+
+@requires.batch_migrations
 @pytest.mark.parametrize("kept", [1, 0])
 async def test_rebuilt_table_never_gives_a_key_twice(
     migrated_sqlite_url: str, own_revisions: Revisions, kept: int
