@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from contextlib import nullcontext, suppress
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from functools import partial
+from inspect import isasyncgen
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, literal_column, select, text, union, update
 from uuid_utils.compat import uuid7
 
+from agent_system.database.executor import Executor
 from agent_system.errors import (
+    AgentSystemError,
     DuplicateKeyError,
     ForeignKeyError,
     NotFoundError,
@@ -18,12 +27,19 @@ from agent_system.errors import (
     ValidationError,
 )
 from agent_system.managers.isolation.database import ScopedDatabase
+from agent_system.managers.isolation.executor import ScopedExecutor
 from agent_system.managers.isolation.policies import Either, Identity, Parent
 from agent_system.managers.isolation.registry import POLICIES
 from agent_system.models import Agent, Conversation, Message, Task, User, metadata
+from agent_system.testing.factories import Factories
+from tests.migration.rows import ROWS
+from tests.planted import ADA, MARK, plant, read_all, shared_tables
+from tests.scoped_arguments import attributes_of, calls_of, verbs_of
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from agent_system.database.manager import DatabaseManager
     from agent_system.entity_manager import EntityManager
 
@@ -364,6 +380,11 @@ def test_all_that_a_database_offers_is_answered_or_refused() -> None:
     assert ours <= vars(ScopedDatabase).keys(), "what is new in DatabaseManager has to be scoped or refused"
 
 
+def test_all_that_an_executor_offers_is_bound_to_the_scope() -> None:
+    offered = {name for name in vars(Executor) if not name.startswith("_")}
+    assert offered <= vars(ScopedExecutor).keys(), "what is new in Executor has to be scoped or refused"
+
+
 async def test_no_manager_of_a_scope_leads_to_the_whole_database(em: EntityManager, his: EntityManager) -> None:
     """Whatever a manager keeps is bound to the scope, or leads nowhere."""
     await em.agents.create({"name": "a"})
@@ -590,3 +611,181 @@ async def test_a_shared_project_is_named_but_not_made_in_a_scope(em: EntityManag
     assert await em.projects.count() == await em.token_usage.count() == 0
     shared = await em.projects.ensure("shop")
     assert (await scoped.token_usage.log_usage(project="shop", model="m", input_tokens=3)).project_id == shared.id
+
+
+# Every verb of every manager.
+
+
+class Undo(Exception):  # noqa: N818 (nothing is wrong)
+    """Takes back what a verb has done."""
+
+
+class Attempt:
+    """Eve calls every verb with Ada's keys, each in a transaction that is taken back."""
+
+    def __init__(self, em: EntityManager, eve: User) -> None:
+        self.em = em
+        self.eve = eve
+        self.factories = Factories(em)
+        tables = {name: ROWS[getattr(em, name).entity.__tablename__] for name in attributes_of(em)}
+        self.factories._owners |= {name: row["id"] for name, row in tables.items() if "id" in row}
+        self.problems: list[str] = []
+        self.before: dict[str, list[tuple[Any, ...]]] = {}
+
+    async def all_outcomes(
+        self, facade: EntityManager, *, is_watched: bool, only: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """What came of each call; with `is_watched`, whatever is not Eve's must be as it was."""
+        outcomes: dict[str, Any] = {}
+        for attribute in only or attributes_of(self.em):
+            manager = getattr(facade, attribute)
+            for verb in verbs_of(manager):
+                minimal = await self.minimal(attribute)
+                for how, arguments, named in calls_of(manager, attribute, verb, minimal):
+                    name = f"em.{attribute}.{verb}() {how}"
+                    call = partial(getattr(manager, verb), *arguments, **named)
+                    outcomes[name] = await self.outcome(name, call, is_watched=is_watched)
+        return outcomes
+
+    async def minimal(self, attribute: str) -> dict[str, Any]:
+        known = attribute in self.factories.attributes
+        data = self.factories._minimal[attribute](f"eve-{next(self.factories._numbers)}") if known else {}
+        return {key: value for key, value in data.items() if key != "user_id"}
+
+    async def outcome(self, name: str, call: Any, *, is_watched: bool) -> Any:
+        outcome: Any = None
+        with suppress(Undo):
+            is_grouped = any(f"em.{one}()" in name for one in GROUPED)
+            async with nullcontext() if is_grouped else self.em.db.transaction():
+                if is_watched and (is_grouped or not self.before):
+                    # What a verb does is taken back: all begin with the same rows.
+                    self.before = await self.rows()
+                with recorded_statements() as statements:
+                    outcome = await result_of(name, call)
+                if is_watched and any(one.lstrip().startswith(WRITES) for one in statements):
+                    self.compare(name, self.before, await self.rows())
+                undo()
+        self.check(name, outcome)
+        return shape(outcome)
+
+    async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        async with self.em.db.session() as session:
+            connection = await session.connection()
+            return await connection.run_sync(read_all)
+
+    def compare(self, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Nothing that was there has changed, but for what is Eve's own, and nothing new is about Ada."""
+        for table, rows in before.items():
+            kept, now = {row for row in rows if str(self.eve.id) not in row}, set(after[table])
+            if not kept <= now:
+                self.problems.append(f"{name} changes {table}: {kept - now}")
+            for row in now - set(rows):
+                if str(ADA) in row or any(MARK in value for value in row if str(self.eve.id) not in row):
+                    self.problems.append(f"{name} adds to {table}: {row}")
+
+    def check(self, name: str, outcome: Any) -> None:
+        """What is told is none of Ada's; an error may repeat the arguments."""
+        told = str(outcome) if isinstance(outcome, Exception) else repr(plain(outcome))
+        if isinstance(outcome, WrongCall):
+            self.problems.append(told)
+        if MARK in told and not isinstance(outcome, Exception):
+            self.problems.append(f"{name} tells {told}")
+
+
+class WrongCall(Exception):  # noqa: N818 (an outcome)
+    """A call that failed otherwise than verbs fail."""
+
+
+# They wait for others to be written together with them, which nobody can while a transaction is open.
+GROUPED = ("queue.complete", "queue.fail", "queue.heartbeat")
+
+
+def undo() -> None:
+    raise Undo
+
+
+async def result_of(name: str, call: Any) -> Any:
+    try:
+        async with asyncio.timeout(20):
+            result = call()
+            return [row async for row in result] if isasyncgen(result) else await result
+    except AgentSystemError as exc:
+        return exc
+    except Exception as exc:  # noqa: BLE001 (told with all the others)
+        return WrongCall(f"{name} raised {exc!r}: a wrong argument?")
+
+
+WRITES = ("INSERT", "UPDATE", "DELETE", "WITH")
+
+
+def plain(value: Any) -> Any:
+    """A result as plain values."""
+    if hasattr(value, "model_dump"):
+        return {"class": type(value).__name__, **value.model_dump()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple, set, frozenset)) else value
+
+
+KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+
+
+def shape(outcome: Any) -> Any:
+    """What is compared: an error's class, or the result without what is new each time."""
+    if isinstance(outcome, Exception):
+        return type(outcome).__name__
+    return _shape(plain(outcome))
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: "..." if key == "id" or key.endswith("_id") else _shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    if isinstance(value, (UUID, datetime)):
+        return "..."
+    return KEY.sub("...", value) if isinstance(value, str) else value
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+async def test_no_verb_gets_at_what_is_somebody_elses(database: DatabaseManager, em: EntityManager) -> None:
+    """What Eve gets is what she would get if Ada had never been there, and what is Ada's stays as it is.
+
+    A verb of a new manager is called by itself; when it has an argument of a new name, add that to
+    tests/scoped_arguments.py.
+    """
+    await write(database, shared_tables(), marked=False)
+    eve = await em.users.create({"username": "eve"})
+    attempt = Attempt(em, eve)
+    facade = em.scoped(user_id=eve.id)
+    alone = await attempt.all_outcomes(facade, is_watched=False)
+    await write(database, metadata.tables.keys() - shared_tables())
+    beside_ada = await attempt.all_outcomes(facade, is_watched=True)
+    assert not attempt.problems, "\n".join(attempt.problems)
+    different = {
+        name: (outcome, beside_ada[name])
+        for name, outcome in alone.items()
+        # That a key or a name is taken is all that she may learn.
+        if outcome != beside_ada[name] and beside_ada[name] != "DuplicateKeyError"
+    }
+    assert not different, "\n".join(f"{name}: {pair}" for name, pair in different.items())
+    assert len(alone) > 900
+
+
+async def test_the_attempt_finds_what_it_is_looking_for(database: DatabaseManager, em: EntityManager) -> None:
+    """Without a scope nearly every verb gets at Ada's rows; a test that misses that would prove nothing."""
+    eve = await em.users.create({"username": "eve"})
+    await write(database, metadata.tables.keys())
+    attempt = Attempt(em, eve)
+    outcomes = await attempt.all_outcomes(em, is_watched=True, only=("agents", "conversations", "memories"))
+    assert len({problem.split(" ")[0] for problem in attempt.problems}) > 0.6 * len(outcomes)
+
+
+async def write(database: DatabaseManager, tables: Iterable[str], *, marked: bool = True) -> None:
+    async with database.session() as session:
+        connection = await session.connection()
+        await connection.run_sync(partial(plant, tables=set(tables), marked=marked))
+        await session.commit()
