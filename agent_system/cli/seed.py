@@ -28,7 +28,15 @@ async def _flags(em: EntityManager) -> dict[str, int]:
     return {"flags": await em.flags.seed_defaults()}
 
 
-SEEDERS: dict[str, Callable[[EntityManager], Awaitable[dict[str, int]]]] = {"models": _models, "flags": _flags}
+async def _permissions(em: EntityManager) -> dict[str, int]:
+    return asdict(await em.agents.seed_permissions())
+
+
+SEEDERS: dict[str, Callable[[EntityManager], Awaitable[dict[str, int]]]] = {
+    "models": _models,
+    "flags": _flags,
+    "permissions": _permissions,
+}
 """By name, in the order in which they run: each makes what is lacking and tells how many rows of what it made."""
 
 

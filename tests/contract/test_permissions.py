@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -143,3 +144,23 @@ async def test_nobody_may_use_what_is_out_of_use(em: EntityManager) -> None:
     assert await em.agents.may_use_tool(agent.id, "bash")
     await em.agents.archive(agent.id)
     assert not await em.agents.may_use_tool(agent.id, "bash")
+
+
+async def test_the_permissions_of_the_seed_are_made_once(em: EntityManager) -> None:
+    await em.tools.create({"name": "Terminal", "description": "ours"})
+    await em.agents.set_base_permissions(agent_type="recovery_agent", base_tools=["none"])
+    made = await asyncio.gather(*(em.agents.seed_permissions() for _ in range(8)))
+    assert (sum(one.tools for one in made), sum(one.permissions for one in made)) == (6, 12)
+    again = await em.agents.seed_permissions()
+    assert (again.tools, again.permissions, await em.tools.count()) == (0, 0, 7)
+    terminal = await em.tools.get_by_name("terminal")
+    assert terminal is not None
+    assert terminal.description == "ours"
+    reviewer = await em.agents.create({"name": "r", "specialization": "review_agent"})
+    assert await em.agents.may_use_tool(reviewer.id, "sql_lite")
+    assert not await em.agents.may_use_tool(reviewer.id, "terminal")
+    assert await em.agents.may(reviewer.id, "write", "process")
+    assert await em.agents.may(reviewer.id, "read", "task")
+    assert not await em.agents.may(reviewer.id, "write", "task")
+    rescuer = await em.agents.create({"name": "recovery_agent"})
+    assert not await em.agents.may_use_tool(rescuer.id, "terminal")

@@ -274,7 +274,9 @@ def test_a_backup_is_made_listed_verified_and_restored(command: Command, tmp_pat
 def test_seeding_makes_what_is_lacking_once(command: Command) -> None:
     made = command("seed", "--json").json
     assert (made["models"], made["flags"]) == ({"hosts": 3, "models": 10, "prices": 11}, {"flags": 4})
+    assert made["permissions"] == {"tools": 7, "permissions": 13}
     assert command("seed", "flags", "--json").json == {"flags": {"flags": 0}}
+    assert command("seed", "permissions", "--json").json == {"permissions": {"tools": 0, "permissions": 0}}
     assert command("seed", "models", "--json").json == {"models": {"hosts": 0, "models": 0, "prices": 0}}
     assert "models" in command("seed").out
     wrong = command("seed", "nonsense")

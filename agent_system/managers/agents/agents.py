@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.clock import utc_now
 from agent_system.managers.agents.agent_tools import AgentToolManager
+from agent_system.managers.agents.permission_seeds import seeding
 from agent_system.managers.agents.permissions import PermissionManager
+from agent_system.managers.agents.tools import ToolManager
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.json_edits import has_item, merged, with_items, without_items
 from agent_system.managers.core.names import NameLookup
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agent_system.database.manager import DatabaseManager
+    from agent_system.managers.agents.permission_seeds import SeededPermissions
     from agent_system.managers.agents.permissions import AgentPermissions
     from agent_system.managers.core.pagination import Page
     from agent_system.models import AgentPermission, AgentTool, Tool
@@ -202,6 +205,11 @@ class AgentManager(Manager[Agent]):
             NotFoundError: There is no such agent.
         """
         return await self._permissions.of_agent(agent_id, task_id, at)
+
+    async def seed_permissions(self) -> SeededPermissions:
+        """Make the tools and the base permissions that seed 001 begins with; what is there already stays as it is."""
+        work, rows = seeding(ToolManager(self._db, clock=self._clock), self._permissions)
+        return await self.run_racing(work, rows)
 
     async def may_use_tool(
         self, agent_id: Any, tool_name: str, task_id: Any = None, at: datetime | None = None

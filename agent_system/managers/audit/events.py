@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, union
 
-from agent_system.errors import NotFoundError
+from agent_system.errors import NotFoundError, ValidationError
+from agent_system.managers.audit.analysis import EventAnalysis
 from agent_system.managers.core.audit import audit_context, current_audit_context
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.entities import stored_key, stored_type
@@ -85,6 +87,33 @@ class EventManager(Manager[Event]):
         """
         named = {"event_type": event_type, "entity_type": entity_type, "entity_id": stored_key(entity_id)}
         return await self.create(named | fields)
+
+    async def log_sampled(
+        self, rate: float, event_type: str, entity_type: str = "system", entity_id: Any = "", **fields: Any
+    ) -> Event | None:
+        """Write down that something frequent happened, only now and then; None when it was not written.
+
+        The event says in `meta` by which rate it was chosen, so that counts can be estimated.
+
+        Args:
+            rate: The share of the events that is written, 0 to 1.
+            fields: As for `log`.
+
+        Raises:
+            ValidationError: The rate is not between 0 and 1, or a field was refused.
+        """
+        if not 0 <= rate <= 1:
+            message = f"rate must be between 0 and 1, not {rate!r}"
+            raise ValidationError(message, field="rate", entity=self.store.name)
+        if random.random() >= rate:  # noqa: S311 (a sample needs no secrecy)
+            return None
+        meta = {**fields.pop("meta", {}), "sample_rate": rate}
+        return await self.log(event_type, entity_type, entity_id, **fields, meta=meta)
+
+    @property
+    def analysis(self) -> EventAnalysis:
+        """What events tell when they are looked at together."""
+        return EventAnalysis(self._db, self.plans)
 
     async def chain(self, event_id: int) -> builtins.list[Event]:
         """Return the events that led to this one, itself, and those that it led to, in the order of writing.
