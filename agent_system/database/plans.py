@@ -9,8 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Delete, Integer, bindparam, column, delete, insert, literal_column, select, table, update
+from sqlalchemy import (
+    Delete,
+    Dialect,
+    Integer,
+    bindparam,
+    column,
+    delete,
+    insert,
+    literal_column,
+    select,
+    table,
+    update,
+)
 from sqlalchemy.orm import class_mapper
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -20,10 +33,10 @@ from agent_system.database.hydration import Hydrator
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Column, Dialect
+    from sqlalchemy import Column
     from sqlalchemy.sql import ClauseElement
 
-__all__ = ["Plan", "TablePlans", "compile_plan"]
+__all__ = ["Plan", "TablePlans", "compile_plan", "shared_plans"]
 
 Row = TypeVar("Row")
 
@@ -233,3 +246,22 @@ class TablePlans(Generic[Row]):
     def delete(self) -> Plan:
         """Delete the row with this primary key."""
         return self._plan("delete", lambda: delete(self.table).where(self._is_key()), one_row=True)
+
+
+_shared: WeakKeyDictionary[Dialect, dict[Any, TablePlans[Any]]] = WeakKeyDictionary()
+
+
+def shared_plans(entity: type[Row], dialect: Dialect, **options: Any) -> TablePlans[Row]:
+    """The plans of a class that all managers of one engine share, so that each statement is compiled once.
+
+    Args:
+        entity: The mapped class.
+        dialect: The engine's own dialect.
+        options: See `TablePlans`.
+    """
+    known = _shared.setdefault(dialect, {})
+    key = (entity, *sorted(options.items()))
+    if key not in known:
+        known[key] = TablePlans(entity, dialect, **options)
+    plans: TablePlans[Row] = known[key]
+    return plans

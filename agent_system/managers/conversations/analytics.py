@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sqlalchemy import case, func, select
 
 from agent_system.database.dialects.expressions import unindexed, utc_day, utc_hour
-from agent_system.database.plans import TablePlans
+from agent_system.database.plans import TablePlans, shared_plans
 from agent_system.errors import ValidationError
 from agent_system.managers.core.moments import within
 from agent_system.managers.core.pagination import equals
@@ -144,7 +144,7 @@ class ChatAnalytics:
 
     @cached_property
     def _plans(self) -> TablePlans[Message]:
-        return TablePlans(Message, self._db.dialect)
+        return shared_plans(Message, self._db.dialect)
 
     async def activity(self, bucket: Bucket | str = Bucket.DAY, **filters: Unpack[ChatFilters]) -> list[Activity]:
         """Count the messages of each hour or day in UTC in which there were any, the earliest first.

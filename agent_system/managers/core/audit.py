@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent_system.database.plans import TablePlans
+from agent_system.database.plans import shared_plans
 from agent_system.managers.core.images import image
 from agent_system.models import Event
 
@@ -102,7 +102,7 @@ class AuditTrail:
     """Writes the events of one entity type."""
 
     def __init__(self, entity_type: str, dialect: Dialect, clock: Callable[[], datetime]) -> None:
-        self._insert = TablePlans(Event, dialect).insert(WRITTEN)
+        self._insert = shared_plans(Event, dialect).insert(WRITTEN)
         self._place_of_after = self._insert.positions["after"]
         self._entity_type = entity_type
         self._clock = clock

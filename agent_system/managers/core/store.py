@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from agent_system.database.plans import TablePlans
+from agent_system.database.plans import shared_plans
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
 from agent_system.managers.core.audit import AuditTrail
 from agent_system.managers.core.cascade import Cascade
@@ -58,7 +58,7 @@ class RowStore(Generic[Row]):
     ) -> None:
         self.entity = entity
         self.name = entity.__name__
-        self.plans = TablePlans(entity, dialect, is_hot=rules.hot, hot_name=rules.hot_name)
+        self.plans = shared_plans(entity, dialect, is_hot=rules.hot, hot_name=rules.hot_name)
         self.validator = RowValidator(self.plans, kept=rules.kept, fixed=rules.fixed, clock=clock)
         self.keys = RowKeys(self.plans, self.validator)
         self.cascade = Cascade(self.plans.table, dialect, clock)

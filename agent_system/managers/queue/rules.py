@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, or_, select, update
 
 from agent_system.clock import to_microseconds
-from agent_system.database.plans import TablePlans, compile_plan
+from agent_system.database.plans import compile_plan, shared_plans
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.models import JobType, metadata
@@ -69,7 +69,7 @@ class RuleBook:
     """Reads the rules inside a claim; those that limit a number are locked, so that two claims do not share it."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._hydrate = TablePlans(JobType, dialect).hydrate
+        self._hydrate = shared_plans(JobType, dialect).hydrate
         columns = _types.c
         rows = select(*columns).where(
             or_(
