@@ -244,7 +244,8 @@ async def test_any_text_comes_back_from_every_text_column(
         row = await factories.create(attribute, **values)
         found = await manager.require(row.id)
         assert {key: getattr(found, key) for key in columns} == values
-        assert [each.id for each in await manager.find(**{columns[-1]: values[columns[-1]]})] == [row.id]
+        for last in columns[-1:]:
+            assert [each.id for each in await manager.find(**{last: values[last]})] == [row.id]
         changes = {key: value + "!" for key, value in values.items() if key in manager.store.validator.changeable}
         if changes:
             updated = await manager.update(row.id, changes)
