@@ -140,6 +140,21 @@ async def test_what_nobody_began_fails_with_what_depends_on_it(em: EntityManager
     assert (await em.tasks.require(running.id)).status is TaskStatus.RUNNING
 
 
+async def test_running_tasks_that_nobody_hears_of_fail(em: EntityManager, clock: Clock) -> None:
+    silent, talking, calling, recent = await make(em, *["running"] * 4)
+    for task in (silent, talking, calling, recent):
+        await em.tasks.update(task.id, {"priority": 1})
+    clock.now += timedelta(hours=2)
+    await em.tasks.update(recent.id, {"priority": 2})
+    await em.tool_usage.start("c", "Bash", task_id=calling.id)
+    await em.tasks._activities.create({"task_id": talking.id, "message": "still here", "created_at": clock.now})
+    (failed,) = await em.tasks.fail_stuck(timedelta(hours=1))
+    assert (failed.id, failed.status, failed.error) == (
+        silent.id, TaskStatus.FAILED, "nothing was heard of it for 1:00:00",
+    )  # fmt: skip
+    assert await em.tasks.fail_stuck(timedelta(hours=1)) == []
+
+
 async def test_old_failed_tasks_are_deleted_with_their_parts(em: EntityManager, clock: Clock) -> None:
     (old, completed) = await make(em, "running", "running")
     part = await em.tasks.add_subtask(old.id, {"instruction": "part"})

@@ -263,3 +263,11 @@ async def test_a_secret_at_the_cut_is_not_written_in_part(em: EntityManager) -> 
     text = "x" * (LONGEST_PARAMETER - 20) + f" password={secret}"
     call = await em.tool_usage.start("c1", "Write", {"content": text})
     assert "s3cr3t" not in str(call.parameters)
+
+
+async def test_old_calls_are_cleaned_up(em: EntityManager, clock: Clock) -> None:
+    for days in (0, 29, 31, 400):
+        await em.tool_usage.finish(f"{days}", tool_name="x", timestamp=clock.now - timedelta(days=days))
+    assert await em.tool_usage.cleanup() == 2
+    assert await em.tool_usage.cleanup(timedelta(days=1)) == 1
+    assert [call.call_id for call in await em.tool_usage.find()] == ["0"]

@@ -11,6 +11,7 @@ from agent_system.managers.core.pagination import conditions
 from agent_system.managers.tasks.activities import ActivityLog, ActivityManager
 from agent_system.managers.tasks.states import RESUMABLE, RETRIABLE, check_is_one_of
 from agent_system.managers.tasks.store import TaskStore
+from agent_system.managers.tasks.upkeep import is_running, recover_dead
 from agent_system.models import Task
 from agent_system.types import EntityType, TaskStatus
 
@@ -153,6 +154,27 @@ class TaskLifecycle(Manager[Task]):
 
         return [self.plans.hydrate.build(values) for values in await self.run(work)]
 
+    async def recover_dead(
+        self,
+        where: Where = None,
+        *,
+        is_alive: Callable[[int], bool] = is_running,
+        reason: str = "interrupted: its process has ended",
+    ) -> builtins.list[Task]:
+        """Stop the running tasks whose process, by their `pid`, is gone; for a runtime that looks while it runs.
+
+        Args:
+            where: Only such tasks, for instance those of this machine.
+            is_alive: Tells whether a process runs; called within the transaction, so it has to be quick.
+        """
+        return await self._end_many(recover_dead(self.store, conditions(self.plans, where), is_alive, reason))
+
+    async def interrupted(self, limit: int = 100, after: str | None = None, where: Where = None) -> Page[Task]:
+        """Return one page of the tasks that were stopped because what ran them was gone, the latest first."""
+        columns = self.plans.columns
+        wanted = [columns["interrupted_at"].is_not(None), columns["status"] == TaskStatus.STOPPED]
+        return await self.list([*wanted, *conditions(self.plans, where)], "-interrupted_at", limit, after)
+
     # Work.
 
     async def assign_agent(self, task_id: Any, agent_id: Any) -> Task:
@@ -225,6 +247,9 @@ class TaskLifecycle(Manager[Task]):
         """Return one page of the log of a task."""
         order_by = "-id" if newest_first else "id"
         return await self._activities.list({"task_id": self._key(task_id)}, order_by, limit, after)
+
+    async def _end_many(self, work: Callable[[Executor], builtins.list[dict[str, Any]]]) -> builtins.list[Task]:
+        return [self.plans.hydrate.build(values) for values in await self.run(work)]
 
     def _key(self, task_id: Any) -> Any:
         """The id as a UUID.

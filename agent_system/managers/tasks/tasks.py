@@ -25,12 +25,12 @@ from agent_system.managers.tasks.states import ENDED, UNSUCCESSFUL
 from agent_system.managers.tasks.statistics import TaskStatistics
 from agent_system.managers.tasks.tree import TaskNode, above, branch_of, nested, path_of, under
 from agent_system.managers.tasks.upkeep import (
+    NOT_BEGUN,
     UNENDED,
     delete_some,
     fail_stale,
-    is_running,
-    recover_dead,
     retry_stopped,
+    silent_since,
     stop_unended,
 )
 from agent_system.types import DependencyPolicy, TaskStatus
@@ -179,34 +179,23 @@ class TaskManager(TaskLifecycle):
         """Let all stopped tasks wait for an agent again, each as its next attempt."""
         return await self._end_many(retry_stopped(self.store, conditions(self.plans, where), reason))
 
-    async def recover_dead(
-        self,
-        where: Where = None,
-        *,
-        is_alive: Callable[[int], bool] = is_running,
-        reason: str = "interrupted: its process has ended",
-    ) -> builtins.list[Task]:
-        """Stop the running tasks whose process, by their `pid`, is gone; for a runtime that looks while it runs.
-
-        Args:
-            where: Only such tasks, for instance those of this machine.
-            is_alive: Tells whether a process runs; called within the transaction, so it has to be quick.
-        """
-        return await self._end_many(recover_dead(self.store, conditions(self.plans, where), is_alive, reason))
-
-    async def interrupted(self, limit: int = 100, after: str | None = None, where: Where = None) -> Page[Task]:
-        """Return one page of the tasks that were stopped because what ran them was gone, the latest first."""
-        columns = self.plans.columns
-        wanted = [columns["interrupted_at"].is_not(None), columns["status"] == TaskStatus.STOPPED]
-        return await self.list([*wanted, *conditions(self.plans, where)], "-interrupted_at", limit, after)
-
     async def fail_stale_pending(
         self, older_than: timedelta = timedelta(hours=1), where: Where = None
     ) -> builtins.list[Task]:
         """Fail the tasks that no agent has begun for so long, and what is to fail with them."""
         reason = f"no agent has begun it for {older_than}"
-        work = fail_stale(self.store, conditions(self.plans, where), self._clock() - older_than, reason)
-        return await self._end_many(work)
+        before = self.plans.columns["updated_at"] < self._clock() - older_than
+        wanted = [*conditions(self.plans, where), before]
+        return await self._end_many(fail_stale(self.store, wanted, NOT_BEGUN, reason))
+
+    async def fail_stuck(self, silent_for: timedelta, where: Where = None) -> builtins.list[Task]:
+        """Fail the running tasks of which nothing was heard for so long, no change, line or call, and their dependents.
+
+        One that runs longer than its own `max_execution_seconds` has to be told by `where`.
+        """
+        reason = f"nothing was heard of it for {silent_for}"
+        wanted = [*conditions(self.plans, where), silent_since(self._clock() - silent_for)]
+        return await self._end_many(fail_stale(self.store, wanted, (TaskStatus.RUNNING,), reason))
 
     async def clear_old(
         self,
@@ -230,9 +219,6 @@ class TaskManager(TaskLifecycle):
     async def clear_old_failed(self, older_than: timedelta = timedelta(hours=24), where: Where = None) -> int:
         """Delete the tasks that failed so long ago, by default a day; returns how many."""
         return await self.clear_old(older_than, (TaskStatus.FAILED,), where)
-
-    async def _end_many(self, work: Callable[[Executor], builtins.list[dict[str, Any]]]) -> builtins.list[Task]:
-        return [self.plans.hydrate.build(values) for values in await self.run(work)]
 
     @property
     def reports(self) -> TaskReports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, not_, or_, select
 
 from agent_system.managers.tasks.states import ENDED, STARTABLE
 from agent_system.models import metadata
@@ -15,14 +15,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from sqlalchemy import ColumnElement
+
     from agent_system.database.executor import Executor
     from agent_system.managers.tasks.store import TaskStore
 
-__all__ = ["UNENDED", "delete_some", "fail_stale", "is_running", "recover_dead", "retry_stopped", "stop_unended"]
+__all__ = [
+    "NOT_BEGUN",
+    "UNENDED",
+    "delete_some",
+    "fail_stale",
+    "is_running",
+    "recover_dead",
+    "retry_stopped",
+    "silent_since",
+    "stop_unended",
+]
 
 UNENDED = tuple(status for status in TaskStatus if status not in ENDED)
 
+NOT_BEGUN = (*STARTABLE, TaskStatus.QUEUED)
+"""Waiting for an agent."""
+
+_calls = metadata.tables["tool_usage"]
 _edges = metadata.tables["task_dependencies"]
+_lines = metadata.tables["task_activities"]
 _tasks = metadata.tables["tasks"]
 
 Rows = list[dict[str, Any]]
@@ -78,13 +95,12 @@ def recover_dead(
 
 
 def fail_stale(
-    store: TaskStore, conditions: Sequence[Any], before: datetime, reason: str
+    store: TaskStore, conditions: Sequence[Any], statuses: Sequence[TaskStatus], reason: str
 ) -> Callable[[Executor], Rows]:
-    """What fails the tasks that have waited for an agent since a moment, and what is to fail with them."""
+    """What fails the tasks of some states, and what is to fail with them."""
 
     def work(executor: Executor) -> Rows:
-        wanted = [_tasks.c.status.in_((*STARTABLE, TaskStatus.QUEUED)), _tasks.c.updated_at < before, *conditions]
-        stale = _locked(store, executor, wanted)
+        stale = _locked(store, executor, [_tasks.c.status.in_(statuses), *conditions])
         if not stale:
             return []
         failed = store.endings.end(executor, stale, TaskStatus.FAILED, reason, error=reason)
@@ -95,6 +111,14 @@ def fail_stale(
         return failed
 
     return work
+
+
+def silent_since(moment: datetime) -> ColumnElement[bool]:
+    """The condition that nothing was heard of a task since a moment: no change, no line of its log, no tool call."""
+    lines = select(_lines.c.id).where(_lines.c.task_id == _tasks.c.id, _lines.c.created_at >= moment)
+    calls = select(_calls.c.id).where(_calls.c.task_id == _tasks.c.id, _calls.c.updated_at >= moment)
+    is_heard = or_(lines.correlate(_tasks).exists(), calls.correlate(_tasks).exists())
+    return and_(_tasks.c.updated_at < moment, not_(is_heard))
 
 
 def delete_some(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 from uuid import uuid4
@@ -14,6 +15,7 @@ from sqlalchemy import and_, exists, not_, or_, select, update
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.pruning import delete_in_parts
 from agent_system.managers.tasks.states import ENDED
 from agent_system.managers.telemetry.call_fields import (
     LONGEST_ERROR,
@@ -35,11 +37,12 @@ from agent_system.types import ToolCallState
 if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncIterator, Mapping
-    from datetime import timedelta
 
     from agent_system.managers.core.pagination import Where
 
 __all__ = ["ToolCallRecorder"]
+
+KEPT = timedelta(days=30)
 
 _calls = metadata.tables["tool_usage"]
 _tasks = metadata.tables["tasks"]
@@ -177,6 +180,10 @@ class ToolCallRecorder(Manager[ToolUsage]):
             has_task = _calls.c.task_id.is_not(None)
             abandoned.append(and_(not_(has_task), _calls.c.timestamp < self._clock() - older_than))
         return await self._interrupt([or_(*abandoned)], reason)
+
+    async def cleanup(self, older_than: timedelta = KEPT) -> int:
+        """Delete the calls that began longer ago, by default than 30 days; returns how many there were."""
+        return await delete_in_parts(self._db, _calls, [_calls.c.timestamp < self._clock() - older_than])
 
     async def _interrupt(self, wanted: builtins.list[Any], reason: str) -> int:
         now = self._clock()
