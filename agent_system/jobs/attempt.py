@@ -12,6 +12,8 @@ from agent_system.jobs.context import JobContext
 from agent_system.jobs.outcomes import GiveUpError, TryLaterError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_system.entity_manager import EntityManager
     from agent_system.jobs.handlers import Handler
     from agent_system.jobs.reporter import Reporter
@@ -27,10 +29,17 @@ class Attempt:
 
     Args:
         timeout_seconds: Longest run; None: no limit.
+        on_handled: Called when the handler is over; what became of the job is reported after that.
     """
 
     def __init__(
-        self, em: EntityManager, job: Job, handler: Handler, reporter: Reporter, timeout_seconds: float | None
+        self,
+        em: EntityManager,
+        job: Job,
+        handler: Handler,
+        reporter: Reporter,
+        timeout_seconds: float | None,
+        on_handled: Callable[[], None],
     ) -> None:
         self.job = job
         self.begun = time.monotonic()
@@ -39,6 +48,7 @@ class Attempt:
         self._handler = handler
         self._reporter = reporter
         self._timeout = timeout_seconds
+        self._on_handled = on_handled
         self._is_lost = False
         self._is_handed_back = False
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"{job.task_type} {job.id}")
@@ -74,10 +84,16 @@ class Attempt:
                 await self._done(result)
 
     async def _handle(self) -> object:
-        if self._timeout is None:
-            return await self._handler.function(self._context)
-        async with asyncio.timeout(self._timeout):
-            return await self._handler.function(self._context)
+        try:
+            if self._is_lost or self._is_handed_back:
+                # It was stopped before it had its first turn.
+                raise asyncio.CancelledError
+            if self._timeout is None:
+                return await self._handler.function(self._context)
+            async with asyncio.timeout(self._timeout):
+                return await self._handler.function(self._context)
+        finally:
+            self._on_handled()
 
     async def _done(self, result: object) -> None:
         try:
@@ -88,7 +104,7 @@ class Attempt:
     async def _stopped(self) -> None:
         self._handling = None
         task = asyncio.current_task()
-        if task is not None:
+        if task is not None and task.cancelling():
             # What comes is no part of what was cancelled.
             task.uncancel()
         if self._is_handed_back:

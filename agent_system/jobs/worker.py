@@ -32,6 +32,8 @@ Function = TypeVar("Function", bound="HandlerFunction")
 
 # How often somebody who has nothing to do, or everything, looks whether a running job was cancelled.
 LOOK_SECONDS = 0.05
+# So many times as many jobs as handlers may be over and not reported, while the database does not answer.
+MOST_UNREPORTED = 4
 # How long a handler may take to end when it is cancelled.
 HAND_BACK_SECONDS = 5.0
 
@@ -74,6 +76,7 @@ class Worker:
         self._handlers = Handlers()
         self._periodic: list[Periodic] = []
         self._attempts: dict[int, Attempt] = {}
+        self._handling = 0
         self._wake = asyncio.Event()
         self._is_stopping = False
 
@@ -181,7 +184,7 @@ class Worker:
         self, em: EntityManager, changes: Changes, reporter: Reporter, patience: Patience, *, until_idle: bool
     ) -> None:
         while not self._is_stopping:
-            free = self.concurrency - len(self._attempts)
+            free = self._free()
             if free <= 0:
                 await self._wait_for_slot(em)
                 continue
@@ -199,6 +202,12 @@ class Worker:
                 continue
             await patience.until_done(partial(self._wait_for_work, em, changes, mark))
 
+    def _free(self) -> int:
+        """How many handlers may begin; while they run, the jobs of those before are being completed."""
+        if len(self._attempts) >= self.concurrency * MOST_UNREPORTED:
+            return 0
+        return self.concurrency - self._handling
+
     async def _claim(self, em: EntityManager, most: int) -> list[Job]:
         return await em.queue.claim(most, types=self.types, lease_seconds=self.lease_seconds)
 
@@ -213,9 +222,14 @@ class Worker:
         handler = self._handlers[job.task_type]
         limits = (job.timeout_seconds, handler.timeout_seconds, self.timeout_seconds)
         timeout = next((limit for limit in limits if limit is not None), None)
-        attempt = Attempt(em, job, handler, reporter, timeout)
+        self._handling += 1
+        attempt = Attempt(em, job, handler, reporter, timeout, self._handled)
         self._attempts[job.id] = attempt
         attempt.task.add_done_callback(lambda _task: self._ended(attempt))
+
+    def _handled(self) -> None:
+        self._handling -= 1
+        self._wake.set()
 
     def _ended(self, attempt: Attempt) -> None:
         if self._attempts.get(attempt.job.id) is attempt:
