@@ -33,12 +33,14 @@ FEW: dict[str, dict[str, Any]] = {
     "agent_permissions": {"agent_type": "few"},
     "tasks": {"tree_id": UUID(int=5)},
     "embeddings": {"memory_id": 1},
+    "links": {"url": "https://example.com/few"},
 }
 MANY: dict[str, dict[str, Any]] = {
     "agent_permissions": {"agent_type": None},
     "budget_reservations": {"state": ReservationState.SETTLED},
     "chat_state": {"chat_id": 3},
     "embeddings": {"message_id": None, "context_document_id": None},
+    "links": {"url": "https://example.com/many?q=ü#part"},
     "token_usage": {
         "input_tokens": 10,
         "output_tokens": 10,
