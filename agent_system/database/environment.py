@@ -44,6 +44,8 @@ CHANGING_COMMANDS = frozenset({"upgrade", "downgrade"})
 HARMLESS_DIFFERENCES = frozenset({"remove_table", "remove_index"})
 
 # How `alembic revision --autogenerate` writes the types of our columns.
+# A full-text index and, on SQLite, the tables that FTS5 keeps behind it; they are made beside the metadata's tables.
+SEARCH_TABLES = re.compile(r"\w+_fts(_data|_idx|_docsize|_config)?")
 TYPES_IN_REVISIONS: dict[str, str] = {
     "BigInteger": "INTEGER",
     "Enumerated": "TEXT",
@@ -162,7 +164,9 @@ def _is_changing() -> bool:
     return not config.attributes.get(READ_ONLY, False)
 
 
-def _is_compared(compared: Any, _name: str | None, kind: str, _reflected: bool, counterpart: Any) -> bool:  # noqa: FBT001
+def _is_compared(compared: Any, name: str | None, kind: str, reflected: bool, counterpart: Any) -> bool:  # noqa: FBT001
+    if kind == "table" and reflected and counterpart is None and SEARCH_TABLES.fullmatch(name or ""):
+        return False
     # How a column is computed cannot be changed in place, and alembic's comparison of defaults fails on such a column
     # that is on both sides; tests/migration compares the expressions.
     return kind != "column" or counterpart is None or compared.computed is None

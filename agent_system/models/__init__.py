@@ -12,7 +12,7 @@ from agent_system.models.budgets import Budget, BudgetAccount, BudgetReservation
 from agent_system.models.configuration import Capability, CapabilityHistory, Config, ConfigHistory, FeatureFlag
 from agent_system.models.conversations import Conversation, ConversationHead, Message, MessageFeedback
 from agent_system.models.credits import CreditAlert, CreditBalance
-from agent_system.models.documents import ContextDocument, DocumentVersion
+from agent_system.models.documents import ContextDocument, ContextDocumentKey, DocumentVersion
 from agent_system.models.embeddings import Embedding, EmbeddingModel
 from agent_system.models.events import Event
 from agent_system.models.files import Document, File, FileAccess
@@ -52,6 +52,7 @@ __all__ = [
     "Config",
     "ConfigHistory",
     "ContextDocument",
+    "ContextDocumentKey",
     "Conversation",
     "ConversationHead",
     "CreditAlert",

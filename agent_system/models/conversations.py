@@ -164,6 +164,9 @@ class Message(TableModel, table=True):
     read_at: datetime | None = moment_field("When the addressee read it; null: not yet, or nobody keeps track.")
     responded_at: datetime | None = moment_field("When the person answered; null: not yet.")
     format_version: Counter = count_field("Version of the form of content, parts and tool_calls.", 1)
+    extra_terms: str | None = text_field(
+        "Words that the index would not find in the content, such as those of scripts without blanks; null: none.", None
+    )
     meta: JsonObject = meta_field()
     created_at: datetime = created_at_field("When it was said, in UTC.", index=True)
     updated_at: datetime = updated_at_field()

@@ -3,16 +3,18 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 from sqlmodel import Relationship
 
 from agent_system.models.base import TableModel
 from agent_system.models.fields import (
+    COUNTED_KEY,
     REQUIRED,
     created_at_field,
     enum_check,
     enum_field,
     int_field,
+    int_key,
     json_array_field,
     meta_field,
     present_index,
@@ -24,9 +26,9 @@ from agent_system.models.fields import (
     version_field,
 )
 from agent_system.models.naming import keep_keys
-from agent_system.types import Int64, JsonObject, LifecycleStatus, StringList
+from agent_system.types import Int64, JsonObject, LifecycleStatus, RowId, StringList
 
-__all__ = ["ContextDocument", "DocumentVersion"]
+__all__ = ["ContextDocument", "ContextDocumentKey", "DocumentVersion"]
 
 
 class DocumentVersion(TableModel, table=True):
@@ -76,6 +78,9 @@ class ContextDocument(TableModel, table=True):
     access_level: str = text_field("Who may read it, as the runtime understands it.", "internal")
     status: LifecycleStatus = enum_field(LifecycleStatus.ACTIVE, "Whether the document is in use; archived: deleted.")
     updated_by: str | None = text_field("Who changed the content last; null when not known.", None)
+    extra_terms: str | None = text_field(
+        "Words that the index would not find in the texts, such as those of scripts without blanks; null: none.", None
+    )
     created_by_task_id: UUID | None = uuid_field(
         "The task that made it; no foreign key, for it may have been deleted. Null when no task did.", None
     )
@@ -90,3 +95,14 @@ class ContextDocument(TableModel, table=True):
 
 
 keep_keys(ContextDocument, "name")
+
+
+class ContextDocumentKey(TableModel, table=True):
+    """The number of a document, by which SQLite's full-text index knows it; a trigger gives it."""
+
+    __tablename__ = "context_document_keys"
+    __table_args__ = (UniqueConstraint("document_id"), COUNTED_KEY)
+
+    id: RowId = int_key("The number.")
+    document_id: UUID = reference("context_documents.id", "The document.", ondelete="CASCADE", default=REQUIRED)
+    created_at: datetime = created_at_field("When the document got it, in UTC.")

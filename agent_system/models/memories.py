@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 
+from agent_system.models import memory_triggers, search_tables
 from agent_system.models.base import TableModel, metadata
 from agent_system.models.columns import BigInt, Text
 from agent_system.models.fields import (
@@ -30,7 +31,6 @@ from agent_system.models.fields import (
     updated_at_field,
     version_field,
 )
-from agent_system.models.memory_triggers import POSTGRESQL, SQLITE
 from agent_system.models.triggers import keep_in_database
 from agent_system.types import (
     Counter,
@@ -111,6 +111,9 @@ class Memory(TableModel, table=True):
         "wrote.",
         None,
     )
+    extra_terms: str | None = text_field(
+        "Words that the index would not find in the texts, such as those of scripts without blanks; null: none.", None
+    )
     consolidated_from: JsonArray = json_array_field("Keys of the memories that it was made of.")
     consolidated_into: Int64 | None = reference(
         "memories.id",
@@ -163,4 +166,6 @@ class MemoryLink(TableModel, table=True):
     updated_at: datetime = updated_at_field()
 
 
-keep_in_database(metadata, sqlite=SQLITE, postgresql=POSTGRESQL)
+keep_in_database(metadata, sqlite=memory_triggers.SQLITE, postgresql=memory_triggers.POSTGRESQL)
+# Here, because memories are the last of the tables that have an index.
+keep_in_database(metadata, sqlite=search_tables.SQLITE, postgresql=search_tables.POSTGRESQL)

@@ -1,11 +1,15 @@
 """Words: how a text is cut for search, with or without blanks, with or without accents.
 
-- A word is a run of letters, digits and private-use characters; everything else separates, as in FTS5's unicode61
-  (https://www.sqlite.org/fts5.html#unicode61_tokenizer).
-- Case and accents do not matter: `Café` is `cafe`. A letter that is not a letter with an accent stays: `ø` is not `o`.
+- A word is a run of letters, digits and marks; everything else separates. Compatible characters are their plain ones
+  (Unicode's NFKC): `ﬁle` is `file`.
+- Case does not matter, nor do accents on Latin letters: `Café` is `cafe`. A letter that only looks like one with an
+  accent stays: `ø` is not `o`, and `й` is not `и`.
 - Scripts that put no blanks between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer; and Korean, whose particles
   stick to the words) are cut into overlapping pairs of characters: `東京都` is `東京` and `京都`. That needs no
   dictionary, works in every build of SQLite, and finds words of one and two characters, as no trigram index does.
+
+The engines cut by themselves what they index, FTS5's unicode61 and a function of ours on PostgreSQL, so that a text is
+found whoever wrote it. What they do not find in it goes into the column `extra_terms` beside the text.
 """
 
 from __future__ import annotations
@@ -15,44 +19,70 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from agent_system.models.codec import encode_text
 
-__all__ = ["fold", "grams", "has_unspaced", "pairs", "unspaced_runs", "words"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["LONGEST_WORD", "canonical", "extra_terms", "is_unspaced", "pairs", "pieces", "terms", "words"]
+
+LONGEST_WORD = 255
+"""Characters; longer runs of letters are data, not words, and are not looked for."""
 
 # Thai and Lao; Burmese; Khmer; kana, bopomofo and Han with their marks; Hangul; half-width kana; later Han blocks.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
-    "\u3105-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff66-\uff9f"
-    "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+UNSPACED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u0edc-\u0edf\u1000-\u1049\u1050-\u109f\u1780-\u17d3\u3005-\u3007"
+    "\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31f0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-_RUN = re.compile(f"[{_UNSPACED}]+")
-_ACCENTS = re.compile("[\u0300-\u036f]")
-_WORD_CATEGORIES = frozenset("LN")
+_RUN = re.compile(f"[{UNSPACED}]+")
+_ACCENTED = re.compile("([A-Za-z])[\u0300-\u036f]+")
+# At the end of a Greek word sigma has a form of its own.
+_FINAL_SIGMA = ("\u03c2", "\u03c3")
+_ASCII_WORD = re.compile("[0-9a-z]+")
 
 
-def has_unspaced(text: str) -> bool:
-    """Whether a text has characters of a script that puts no blanks between words."""
-    return not text.isascii() and _RUN.search(text) is not None
-
-
-def fold(text: str) -> str:
-    """A text without the differences that do not matter: case and accents."""
+def canonical(text: str) -> str:
+    """A text without the differences that do not matter: case, accents of Latin letters, compatible characters."""
     if text.isascii():
         return text.lower()
-    plain = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
-    return unicodedata.normalize("NFC", plain).lower()
+    return _fold(unicodedata.normalize("NFKC", text))
 
 
 def words(text: str) -> list[str]:
-    """All words of a text in order, as they are compared; of scripts without blanks the pairs of characters."""
+    """The words of a text in order, in their canonical form, cut only at what separates words."""
+    return _cut(canonical(text), _is_of_word)
+
+
+def terms(text: str) -> list[str]:
+    """What the words of a text consist of, in order: words, and of scripts without blanks the pairs of characters."""
+    plain = canonical(text)
+    if plain.isascii():
+        return _ASCII_WORD.findall(plain)
     found: list[str] = []
-    for word in _spaced_words(fold(text)):
-        if has_unspaced(word):
-            found.extend(_cut(word))
+    for piece in (piece for word in _cut(plain, _is_of_word) for piece in pieces(word)):
+        if is_unspaced(piece):
+            found.extend(pairs(piece))
         else:
-            found.append(word)
+            found.append(piece)
     return found
+
+
+def pieces(word: str) -> Iterator[str]:
+    """The parts of a canonical word in which scripts meet: `iphoneを買う` is `iphone` and `を買う`."""
+    end = 0
+    for run in _RUN.finditer(word):
+        if run.start() > end:
+            yield word[end : run.start()]
+        yield run.group()
+        end = run.end()
+    if end < len(word):
+        yield word[end:]
+
+
+def is_unspaced(piece: str) -> bool:
+    """Whether a piece of a word is of a script without blanks."""
+    return _RUN.match(piece) is not None
 
 
 def pairs(run: str) -> list[str]:
@@ -60,43 +90,61 @@ def pairs(run: str) -> list[str]:
     return [run[at : at + 2] for at in range(len(run) - 1)] or [run]
 
 
-def unspaced_runs(text: str) -> list[str]:
-    """The runs of characters that scripts without blanks have in a text, in their compatible form."""
-    return [] if not has_unspaced(text) else _RUN.findall(unicodedata.normalize("NFKC", text))
+def extra_terms(*texts: str) -> str | None:
+    """What is indexed beside texts because the engines' own way of cutting does not find it; None: nothing is.
 
-
-def grams(*texts: str) -> str | None:
-    """What is indexed beside the words of texts, so that words of scripts without blanks are found; None for others.
-
-    Of each run all pairs, one after the other, so that a phrase of pairs is the run itself, and then its characters.
+    Of each run of a script without blanks all pairs, one after the other, so that a phrase of pairs is the run itself,
+    and then its characters. Of other words those that stick to such a run or to a character that FTS5 does not know to
+    separate, and those that are spelled in compatible characters.
     """
-    lines = [" ".join([*(pairs(run) if len(run) > 1 else ()), *run]) for text in texts for run in unspaced_runs(text)]
+    lines = [line for text in texts for line in _extra_lines(text)]
     return "\n".join(lines) or None
 
 
-def _cut(word: str) -> Iterator[str]:
-    """A word in which scripts meet: `iPhoneを買う` is `iphone`, `を買`, `買う`."""
-    end = 0
-    for run in _RUN.finditer(word):
-        if run.start() > end:
-            yield word[end : run.start()]
-        yield from pairs(run.group())
-        end = run.end()
-    if end < len(word):
-        yield word[end:]
+def _extra_lines(text: str) -> Iterator[str]:
+    if text.isascii() and "\0" not in text:
+        return
+    found = [piece for word in words(text) for piece in pieces(word)]
+    for run in (piece for piece in found if is_unspaced(piece)):
+        yield " ".join([*(pairs(run) if len(run) > 1 else ()), *run])
+    # As it is stored, because the engine cuts what is stored.
+    known = set(_cut(_fold(encode_text(text)), _is_surely_of_word))
+    unknown = [piece for piece in dict.fromkeys(found) if piece not in known and not is_unspaced(piece)]
+    if unknown:
+        yield " ".join(unknown)
 
 
-def _spaced_words(text: str) -> list[str]:
+def _fold(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    plain = _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", text))
+    return unicodedata.normalize("NFC", plain).lower().replace(*_FINAL_SIGMA)
+
+
+def _cut(text: str, is_of_word: _Test) -> list[str]:
     if text.isascii():
         return _ASCII_WORD.findall(text)
-    return "".join(character if _is_of_word(character) else " " for character in text).split()
+    return "".join(_blanked(text, is_of_word)).split()
 
 
-_ASCII_WORD = re.compile("[0-9a-z]+")
+def _blanked(text: str, is_of_word: _Test) -> Iterable[str]:
+    return (character if is_of_word(character) else " " for character in text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _is_of_word(character: str) -> bool:
-    category = unicodedata.category(character)
-    # Marks of scripts without blanks are parts of their words.
-    return category[0] in _WORD_CATEGORIES or category == "Co" or _RUN.match(character) is not None
+    return unicodedata.category(character)[0] in "LNM"
+
+
+@lru_cache(maxsize=8192)
+def _is_surely_of_word(character: str) -> bool:
+    # FTS5 of SQLite 3.40 has the tables of Unicode 6.1 and takes a later symbol for a letter. Of what separated already
+    # in Unicode 3.2 it is known that it separates.
+    category = unicodedata.ucd_3_2_0.category(character)
+    return category[0] not in "PSZC" or category in {"Cn", "Co"}
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Test = Callable[[str], bool]

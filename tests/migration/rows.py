@@ -105,6 +105,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "tags": ["food"],
         "timestamp": MOMENT,
     },
+    "context_document_keys": {"id": 1, "document_id": key(7)},
     "memory_tags": {"memory_id": 1, "tag": "food"},
     "memory_links": {"id": 1, "source_id": 1, "target_id": 2, "weight": 0.5},
     "embedding_models": {"id": 1, "name": "hash", "dimensions": 2},

@@ -54,6 +54,7 @@ UNCHANGING = {
     "capabilities_history",
     "config_history",
     "agent_status",
+    "context_document_keys",
     "document_versions",
     "entity_effectiveness",
     "events",

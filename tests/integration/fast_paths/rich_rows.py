@@ -85,11 +85,17 @@ class Managers:
         """Create a row of every table with little in it, and one with as much as there can be; return all."""
         few: dict[str, Any] = {}
         for entity in ENTITIES:
-            if entity not in PAIRS:
+            if entity is models.ContextDocumentKey:
+                few[entity.__tablename__] = await self[entity].find_one(document_id=few["context_documents"].id)
+            elif entity not in PAIRS:
                 few[entity.__tablename__] = await self[entity].create(self.few(entity, few))
         many: dict[str, Any] = {}
         for entity in ENTITIES:
-            many[entity.__tablename__] = await self[entity].create(self.many(entity, few, many))
+            if entity is models.ContextDocumentKey:
+                # A trigger has made it.
+                many[entity.__tablename__] = await self[entity].find_one(document_id=many["context_documents"].id)
+            else:
+                many[entity.__tablename__] = await self[entity].create(self.many(entity, few, many))
         return [*few.values(), *many.values()]
 
     def few(self, entity: type[Any], rows: dict[str, Any]) -> dict[str, Any]:
