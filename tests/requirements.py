@@ -31,6 +31,7 @@ batch_migrations = _only_on("sqlite", "PostgreSQL alters a table in place, alemb
 statements_that_end_transactions = _only_on(
     "sqlite", "no statement, full disk or interrupt ends a transaction of PostgreSQL but COMMIT and ROLLBACK"
 )
+fts5 = _only_on("sqlite", "FTS5 is SQLite's; the words of PostgreSQL's index are asked for by tsquery")
 untyped_columns = _only_on("sqlite", "PostgreSQL refuses a value of another type before we could read it back")
 
 server_connection = _only_on("postgresql", "SQLite has no connection that a server or a network could end")

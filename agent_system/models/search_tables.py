@@ -58,13 +58,15 @@ SEPARATORS = r"""
     '\U0001ED2E\U0001EEF0-\U0001F0FF\U0001F10D-\U0001FBEF\U000E0001-\U000E00FF\U000F0000-\U0010FFFF'
 """
 
+# The columns are collated "C", which knows the case of ASCII's letters only; the database's own collation knows all.
 _WORDS = rf"""
 CREATE FUNCTION agent_system_words(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT trim(CASE WHEN octet_length(value) = length(value)
   THEN regexp_replace(lower(value), '[^a-z0-9\u001f]+', ' ', 'g')
   ELSE regexp_replace(
     replace(lower(normalize(
-      regexp_replace(normalize(value, NFD), '([A-Za-z])[\u0300-\u036f]+', '\1', 'g'), NFC)), chr(962), chr(963)),
+      regexp_replace(normalize(value, NFD), '([A-Za-z])[\u0300-\u036f]+', '\1', 'g'), NFC
+    ) COLLATE "default"), chr(962), chr(963)),
     '[\u0001-\u001e\u0020-\u002f\u003a-\u0060\u007b-\u007f'{SEPARATORS}    ']+', ' ', 'g')
 END)
 $$
@@ -137,8 +139,8 @@ CREATE TRIGGER {self.table}_au AFTER UPDATE OF {", ".join(self.columns)} ON {sel
         if self.content is not None:
             key = f"(SELECT id FROM context_document_keys WHERE document_id = {row}.id)"
         first = f"{self.name}, " if command else ""
-        return f"""
-    INSERT INTO {self.name} ({first}rowid, {", ".join(self.columns)})
+        # A part of a trigger, made of the names above.
+        return f"""{_STEP}INSERT INTO {self.name} ({first}rowid, {", ".join(self.columns)})
     VALUES ({command}{key},{self._values(row)}
     );"""
 
@@ -195,6 +197,9 @@ CREATE TRIGGER {self.table}_au AFTER UPDATE ON {self.table} FOR EACH ROW
 def _lines(values: Iterable[str]) -> str:
     return ",".join(f"\n    {value}" for value in values)
 
+
+# How a statement of a trigger begins.
+_STEP = "\n    "
 
 _NUMBER_OF_NEW = """
     INSERT INTO context_document_keys (document_id) VALUES (NEW.id);"""

@@ -45,10 +45,8 @@ class Term:
     is_prefix: bool = False
     """Whether the last word is only the beginning of one."""
 
-    @property
-    def is_run(self) -> bool:
-        """Whether it is a run of characters of a script without blanks; it is looked for as a part of a text."""
-        return is_unspaced(self.words[0])
+    is_run: bool = False
+    """Whether it is a run of characters of a script without blanks; it is looked for as a part of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +149,7 @@ def _operand(token: str, *, is_quoted: bool) -> _Operand:
             continue
         if is_unspaced(piece):
             found.extend(_phrase(spaced))
-            found.append(Term((piece,)))
+            found.append(Term((piece,), is_run=True))
             spaced = []
         else:
             spaced.append(piece)
@@ -161,7 +159,7 @@ def _operand(token: str, *, is_quoted: bool) -> _Operand:
 
 def _phrase(spaced: Sequence[str], *, is_prefix: bool = False) -> Iterator[Term]:
     if spaced:
-        yield Term(tuple(spaced[:MOST_TERMS]), is_prefix)
+        yield Term(tuple(spaced[:MOST_TERMS]), is_prefix=is_prefix)
 
 
 def _alternatives(group: Sequence[tuple[bool, _Operand]]) -> Iterator[Alternative]:
@@ -170,7 +168,7 @@ def _alternatives(group: Sequence[tuple[bool, _Operand]]) -> Iterator[Alternativ
         # Of words that stick together any will do, and of a run without blanks any pair: nobody knows its words.
         for term in first.terms:
             parts = pairs(term.words[0]) if term.is_run else term.words
-            yield from (Alternative((Term((part,)),)) for part in parts)
+            yield from (Alternative((Term((part,), is_run=term.is_run),)) for part in parts)
         return
     required = tuple(dict.fromkeys(term for is_not, one in group if not is_not for term in one.terms))
     yield Alternative(required, tuple(one.terms for is_not, one in group if is_not))

@@ -305,7 +305,8 @@ SELECT trim(CASE WHEN octet_length(value) = length(value)
   THEN regexp_replace(lower(value), '[^a-z0-9\u001f]+', ' ', 'g')
   ELSE regexp_replace(
     replace(lower(normalize(
-      regexp_replace(normalize(value, NFD), '([A-Za-z])[\u0300-\u036f]+', '\1', 'g'), NFC)), chr(962), chr(963)),
+      regexp_replace(normalize(value, NFD), '([A-Za-z])[\u0300-\u036f]+', '\1', 'g'), NFC
+    ) COLLATE "default"), chr(962), chr(963)),
     '[\u0001-\u001e\u0020-\u002f\u003a-\u0060\u007b-\u007f'
     '\u0080-\u00A9\u00AB-\u00B1\u00B4\u00B6-\u00B8\u00BB\u00BF\u00D7\u00F7\u02C2-\u02C5\u02D2-\u02DF\u02E5-\u02EB'
     '\u02ED\u02EF-\u02FF\u0375\u037E\u0384-\u0385\u0387\u03F6\u0482\u055A-\u055F\u0589-\u0590\u05BE\u05C0\u05C3\u05C6'

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from agent_system.database.manager import DatabaseManager
 from agent_system.database.migrations import run_migrations
+from agent_system.entity_manager import EntityManager
 from tests import requirements as requires
 from tests.migration.rows import insert_rows, read_rows
 from tests.migration.schema import connected, schema_of
@@ -54,7 +56,7 @@ async def test_rebuilt_table_keeps_children_triggers_and_views(
 
 
 @requires.batch_migrations
-@pytest.mark.parametrize("table", ["agents", "messages", "queue", "tasks", "tool_usage", "workspaces"])
+@pytest.mark.parametrize("table", ["agents", "memories", "messages", "queue", "tasks", "tool_usage", "workspaces"])
 async def test_rebuilt_table_is_the_same_table(migrated_sqlite_url: str, own_revisions: Revisions, table: str) -> None:
     before = await schema_of(migrated_sqlite_url)
     async with connected(migrated_sqlite_url) as connection:
@@ -111,6 +113,40 @@ async def test_rebuilt_table_never_gives_a_key_twice(
     await run_migrations(migrated_sqlite_url)
     async with connected(migrated_sqlite_url) as connection:
         assert (await connection.execute(insertion)).scalar_one() > given[-1]
+
+
+@requires.batch_migrations
+@pytest.mark.parametrize("table", ["memories", "messages", "context_documents"])
+async def test_rebuilt_table_is_found_by_its_words(
+    migrated_sqlite_url: str, own_revisions: Revisions, table: str
+) -> None:
+    async with DatabaseManager(migrated_sqlite_url, auto_migrate=False) as database:
+        em = EntityManager(database)
+        # Keys with gaps: what takes the place of a row for its key would find others.
+        for number in range(6):
+            await em.memories.remember("u", f"word{number} 比萨")
+            await em.messages.create({"role": "user", "content": f"word{number} 比萨"})
+            await em.context_documents.create({"name": f"word{number}", "content": "比萨"})
+        for manager in (em.memories, em.messages, em.context_documents):
+            gone = (await manager.list(order_by="created_at", limit=2)).items
+            for row in gone:
+                await manager.delete(row.id)
+    own_revisions.add(
+        f"""
+        with op.batch_alter_table("{table}", recreate="always") as batch:
+            batch.alter_column("created_at", nullable=False)
+        """
+    )
+    await run_migrations(migrated_sqlite_url)
+    async with DatabaseManager(migrated_sqlite_url, auto_migrate=False) as database:
+        em = EntityManager(database)
+        for manager in (em.memories, em.messages, em.context_documents):
+            assert await manager.index.find_damage() is None
+            assert len(await manager.search('"比萨"')) == 4
+            (hit,) = await manager.search("word5")
+            assert "word5" in str(hit.item)
+            await manager.delete(hit.item.id)
+            assert await manager.search('"word5"') == []
 
 
 @requires.batch_migrations

@@ -3,7 +3,8 @@
 SQLite can change little of a table in place, so `batch_alter_table` makes a new one, copies the rows, drops the old one
 and renames. With the old table go its triggers, and the highest key that it ever gave out; alembic does not see that
 the key was AUTOINCREMENT, nor that an index descends; and views and other tables' triggers mention a table that is not
-there for a moment.
+there for a moment. The full-text index of a table is made anew, for the revision may have changed the texts while there
+were no triggers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from alembic.ddl.base import RenameTable
-from sqlalchemy import event, text
+from sqlalchemy import column, event, insert, text
+from sqlalchemy import table as quick_table
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class _Rebuilds:
     def _restore(self, connection: Connection, table: str) -> None:
         for trigger in self._triggers.pop(table, []):
             connection.exec_driver_sql(trigger)
+        index = f"{table}_fts"
+        if "USING FTS5" in str(connection.execute(_DEFINITION, {"table": index}).scalar()).upper():
+            connection.execute(insert(quick_table(index, column(index))).values({index: "rebuild"}))
         key = self._keys.pop(table, None)
         if key is not None:
             connection.execute(_FORGET_KEY, {"table": table})

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import func, select
 
 from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.conversations.inbox import answers, is_pending, is_unread, urgent_first
+from agent_system.managers.conversations.message_filters import MessageFilter
 from agent_system.managers.conversations.message_history import EVERYTHING, MessageHistory
 from agent_system.managers.conversations.model_history import ModelHistory
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
+from agent_system.managers.core.searching import DEFAULT_HITS, RowSearch
 from agent_system.managers.core.store import RowStore
+from agent_system.managers.users.persons import PersonLookup
 from agent_system.models import Conversation, ConversationHead, Message, metadata
+from agent_system.search.index import MESSAGES
 
 if TYPE_CHECKING:
     import builtins
@@ -24,7 +28,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agent_system.database.executor import Executor
+    from agent_system.managers.conversations.message_filters import MessageFilters
     from agent_system.managers.core.pagination import Page
+    from agent_system.search.hits import Hits
 
 __all__ = ["MessagePage", "MessageReader"]
 
@@ -52,6 +58,47 @@ class MessageReader(Manager[Message]):
     async def get_by_uid(self, uid: UUID) -> Message | None:
         """Return the message with this public key, or None."""
         return await self.find_one(uid=uid)
+
+    async def search(
+        self,
+        text: str,
+        limit: int = DEFAULT_HITS,
+        after: str | None = None,
+        mode: str = "auto",
+        **filters: Unpack[MessageFilters],
+    ) -> Hits[Message]:
+        """Find messages by their words, the best first; see `MemoryRecall.search` for what the text may have.
+
+        Args:
+            text: What to look for, in somebody's own words.
+            limit: At most so many; there are at most 100 on all pages.
+            after: The `next_cursor` of the page before.
+            mode: `text`, or `auto` for the best there is.
+            filters: Among which messages.
+
+        Raises:
+            ValidationError: A filter or the mode is unknown, or the limit is below 1.
+            CursorError: The cursor belongs to another search.
+        """
+        wanted = MessageFilter(self.plans, self._persons, filters)
+        return await self.index.hits(
+            text,
+            wanted.conditions,
+            is_scoped=wanted.names_a_scope,
+            limit=limit,
+            after=after,
+            mode=mode,
+            about=filters,
+        )
+
+    @cached_property
+    def index(self) -> RowSearch[Message]:
+        """The full-text index, for its care: `rebuild`, `optimise`, `find_damage`."""
+        return RowSearch(self, self._db, MESSAGES)
+
+    @cached_property
+    def _persons(self) -> PersonLookup:
+        return PersonLookup(self._db.dialect)
 
     # Conversations.
 

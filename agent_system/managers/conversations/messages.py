@@ -20,6 +20,8 @@ from agent_system.managers.conversations.message_writing import MessageWriter, i
 from agent_system.managers.conversations.repair import repaired
 from agent_system.managers.conversations.replay import replayed
 from agent_system.managers.conversations.streaming import StreamStates
+from agent_system.models import Message
+from agent_system.search.text import extra_terms
 from agent_system.types import MessageRole, StreamingState
 
 if TYPE_CHECKING:
@@ -52,6 +54,12 @@ class MessageManager(MessageReader):
     """
 
     fixed = frozenset({"uid", "conversation_id", "parent_id", "streaming_state"})
+    kept = frozenset({"extra_terms"})
+
+    def normalise(self, values: dict[str, Any]) -> None:
+        """Say what the full-text index would not find in the content."""
+        if "content" in values:
+            values["extra_terms"] = extra_terms(values["content"])
 
     # Writing.
 

@@ -20,6 +20,7 @@ from sqlalchemy import Integer, bindparam, func, literal_column, select, update
 from agent_system.database.plans import compile_plan
 from agent_system.errors import ConflictError, NotFoundError, TransitionError, ValidationError
 from agent_system.models.codec import encode_text
+from agent_system.search.text import extra_terms
 from agent_system.types import StreamingState
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class StreamStates:
         def work(executor: Executor) -> dict[str, Any]:
             rows = executor.fetch(plan, parameters)
             if rows:
-                return self._store.plans.hydrate.decode(rows[0])
+                return self._indexed(executor, self._store.plans.hydrate.decode(rows[0]))
             found = self._found(executor, id_)
             if found["streaming_state"] is not state:
                 raise _ended(found, state)
@@ -150,10 +151,20 @@ class StreamStates:
         hydrate = self._store.plans.hydrate
 
         def work(executor: Executor) -> list[dict[str, Any]]:
-            return [dict(zip(hydrate.keys, row, strict=True)) for row in executor.execute(marking)]
+            rows = executor.execute(marking).all()
+            return [self._indexed(executor, dict(zip(hydrate.keys, row, strict=True))) for row in rows]
 
         found = [hydrate.build(values) for values in await self._run(work)]
         return sorted(found, key=lambda message: message.id or 0)
+
+    def _indexed(self, executor: Executor, found: dict[str, Any]) -> dict[str, Any]:
+        """Say what the full-text index would not find in the whole text, which only now is known."""
+        extra = extra_terms(found["content"])
+        if extra == found["extra_terms"]:
+            return found
+        key = {"id": found["id"]}
+        changes = {"extra_terms": extra, "updated_at": found["updated_at"]}
+        return self._store.change(executor, key, changes)
 
     def _was_appended(self, executor: Executor, id_: int, expected: int | None) -> bool:
         rows = executor.fetch(self._look_plan, self._look_plan.encode({"id": id_}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import case
 
@@ -12,25 +12,35 @@ from agent_system.managers.core.audit import current_audit_context
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.json_edits import has_item, with_items, without_items
 from agent_system.managers.core.pagination import equals
+from agent_system.managers.core.searching import DEFAULT_HITS, RowSearch
 from agent_system.managers.core.store import differing
+from agent_system.managers.documents.document_filters import document_condition
 from agent_system.managers.documents.document_versions import DocumentVersionManager
 from agent_system.models import ContextDocument, DocumentVersion
 from agent_system.models.naming import name_key
+from agent_system.search.index import CONTEXT_DOCUMENTS
+from agent_system.search.text import extra_terms
+from agent_system.search.text_search import plain_text
 from agent_system.types import EntityType, LifecycleStatus
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
 
     from sqlalchemy import ColumnElement
 
     from agent_system.database.executor import Executor
+    from agent_system.managers.documents.document_filters import DocumentFilters
+    from agent_system.search.hits import Hits
 
 __all__ = ["ContextDocumentManager"]
 
 # What a clone takes from its original.
 CLONED = ("user_id", "title", "content", "format", "category", "tags", "access_level", "meta")
+
+
+INDEXED = frozenset({"name", "title", "content", "tags"})
 
 
 class ContextDocumentManager(Manager[ContextDocument]):
@@ -46,7 +56,7 @@ class ContextDocumentManager(Manager[ContextDocument]):
 
     entity = ContextDocument
     audited = EntityType.CONTEXT_DOCUMENT
-    kept = frozenset({"content_version"})
+    kept = frozenset({"content_version", "extra_terms"})
 
     @cached_property
     def _versions(self) -> DocumentVersionManager:
@@ -55,9 +65,10 @@ class ContextDocumentManager(Manager[ContextDocument]):
     # Writing.
 
     def fill_in(self, values: dict[str, Any]) -> None:
-        """Take the author from the context when nobody says who it is."""
+        """Take the author from the context when nobody says who it is, and say what the index would not find."""
         if values["updated_by"] is None:
             values["updated_by"] = current_audit_context().actor
+        values["extra_terms"] = _extra_terms(values)
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """Write the document and its first version."""
@@ -77,6 +88,8 @@ class ContextDocumentManager(Manager[ContextDocument]):
     def _write_version(
         self, executor: Executor, before: dict[str, Any], changes: dict[str, Any], reason: str | None = None
     ) -> None:
+        if not INDEXED.isdisjoint(changes):
+            changes.update(differing(before, extra_terms=_extra_terms({**before, **changes})))
         if changes.get("content", before["content"]) == before["content"]:
             return
         changes.setdefault("updated_by", current_audit_context().actor)
@@ -196,6 +209,37 @@ class ContextDocumentManager(Manager[ContextDocument]):
 
     # Reading.
 
+    async def search(
+        self,
+        text: str,
+        limit: int = DEFAULT_HITS,
+        after: str | None = None,
+        mode: str = "auto",
+        **filters: Unpack[DocumentFilters],
+    ) -> Hits[ContextDocument]:
+        """Find documents by their words, the best first; see `MemoryRecall.search` for what the text may have.
+
+        Args:
+            text: What to look for, in somebody's own words.
+            limit: At most so many; there are at most 100 on all pages.
+            after: The `next_cursor` of the page before.
+            mode: `text`, or `auto` for the best there is.
+            filters: Among which documents; archived ones are left out unless the status is asked for.
+
+        Raises:
+            ValidationError: A filter or the mode is unknown, or the limit is below 1.
+            CursorError: The cursor belongs to another search.
+        """
+        condition = document_condition(self.plans, filters)
+        return await self.index.hits(
+            text, lambda _: condition, is_scoped=False, limit=limit, after=after, mode=mode, about=filters
+        )
+
+    @cached_property
+    def index(self) -> RowSearch[ContextDocument]:
+        """The full-text index, for its care: `rebuild`, `optimise`, `find_damage`."""
+        return RowSearch(self, self._db, CONTEXT_DOCUMENTS)
+
     async def versions(self, id: UUID) -> builtins.list[DocumentVersion]:  # noqa: A002
         """Return all versions of the document's content, the oldest first."""
         return await self._versions.of(id)
@@ -254,3 +298,7 @@ class ContextDocumentManager(Manager[ContextDocument]):
         if not include_archived:
             statement = statement.where(columns["status"] != LifecycleStatus.ARCHIVED)
         return await self.select(statement.order_by(columns["name_key"], columns["id"]))
+
+
+def _extra_terms(values: Mapping[str, Any]) -> str | None:
+    return extra_terms(*(plain_text(values[key]) for key in CONTEXT_DOCUMENTS.weights))

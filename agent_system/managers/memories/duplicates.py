@@ -12,7 +12,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from agent_system.search.text import words
+from agent_system.search.text import terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ def near_duplicates(texts: Mapping[Any, str], threshold: float) -> list[list[Any
         texts: Texts by key.
         threshold: The least share of common words, above 0 and up to 1.
     """
-    bags = {key: frozenset(words(text)) for key, text in texts.items()}
+    bags = {key: frozenset(terms(text)) for key, text in texts.items()}
     groups: dict[Any, list[Any]] = {}
     for one, other in _similar(bags, threshold):
         first, second = groups.setdefault(one, [one]), groups.setdefault(other, [other])

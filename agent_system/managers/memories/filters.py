@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from sqlalchemy import and_, literal_column, or_, select, true
 
 from agent_system.errors import ValidationError
-from agent_system.managers.core.moments import aware
+from agent_system.managers.core.filters import between, known_only, tags_of
 from agent_system.managers.core.pagination import equals
 from agent_system.models import metadata
 from agent_system.types import MemoryKind, MemoryStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy import ColumnElement
@@ -73,10 +73,7 @@ class MemoryFilter:
     def __init__(
         self, plans: TablePlans[Memory], persons: PersonLookup, filters: Mapping[str, Any], now: datetime
     ) -> None:
-        unknown = sorted(filters.keys() - KNOWN)
-        if unknown:
-            message = f"memories.{unknown[0]}: unknown filter; there are: {', '.join(sorted(KNOWN))}"
-            raise ValidationError(message, field=unknown[0], entity="Memory")
+        known_only(filters, KNOWN, "memories")
         self._plans = plans
         self._persons = persons
         self._filters = filters
@@ -85,7 +82,7 @@ class MemoryFilter:
             *self._status(),
             *self._tags(),
             *self._importance(),
-            *self._moments(),
+            *between(plans.columns["timestamp"], filters),
         ]
         if not filters.get("include_expired", False):
             expiry = plans.columns["expires_at"]
@@ -98,37 +95,18 @@ class MemoryFilter:
 
     def conditions(self, executor: Executor) -> ColumnElement[bool]:
         """All conditions; the person is looked up in the unit of work that reads."""
-        if "user_id" not in self._filters:
-            return and_(true(), *self._conditions)
-        return and_(self._person(executor), *self._conditions)
-
-    def _person(self, executor: Executor) -> ColumnElement[bool]:
-        column: Any = self._plans.columns["user_id"]
-        user_id = self._filters["user_id"]
-        if user_id is None:
-            condition: ColumnElement[bool] = column.is_(None)
-            return condition
-        ids = self._persons.ids(executor, user_id)
-        one_or_many: ColumnElement[bool] = column == ids[0] if len(ids) == 1 else column.in_(ids)
-        return one_or_many
+        whose = self._persons.conditions(executor, self._plans.columns["user_id"], self._filters)
+        return and_(true(), *whose, *self._conditions)
 
     def _status(self) -> list[ColumnElement[bool]]:
         status = self._filters.get("status", MemoryStatus.ACTIVE)
         return [] if status is None else [equals(self._plans, "status", status)]
 
     def _tags(self) -> list[ColumnElement[bool]]:
-        tags = list(dict.fromkeys(self._filters.get("tags", ())))
-        match = self._filters.get("match_tags", "all")
-        if match not in {"all", "any"}:
-            message = f"memories.match_tags is 'all' or 'any', not {match!r}"
-            raise ValidationError(message, field="match_tags", entity="Memory")
-        for tag in tags:
-            if not isinstance(tag, str):
-                message = f"memories.tags: {tag!r} is no text"
-                raise ValidationError(message, field="tags", entity="Memory")
+        tags, is_all = tags_of(self._filters)
         if not tags:
             return []
-        return [self._tagged([tag]) for tag in tags] if match == "all" else [self._tagged(tags)]
+        return [self._tagged([tag]) for tag in tags] if is_all else [self._tagged(tags)]
 
     def _tagged(self, tags: list[str]) -> ColumnElement[bool]:
         """That a memory has one of these tags: asked of each memory of a scope, or of the index over all tags."""
@@ -149,20 +127,3 @@ class MemoryFilter:
             message = f"memories.min_importance: {least!r} is no whole number"
             raise ValidationError(message, field="min_importance", entity="Memory")
         return [self._plans.columns["importance"] >= least]
-
-    def _moments(self) -> list[ColumnElement[bool]]:
-        moment = self._plans.columns["timestamp"]
-        since, until = (self._moment(key) for key in ("since", "until"))
-        return [
-            *([] if since is None else [moment >= since]),
-            *([] if until is None else [moment < until]),
-        ]
-
-    def _moment(self, key: str) -> datetime | None:
-        moment = self._filters.get(key)
-        if moment is None:
-            return None
-        if not isinstance(moment, datetime):
-            message = f"memories.{key}: {moment!r} is no datetime"
-            raise ValidationError(message, field=key, entity="Memory")
-        return aware(moment, key)

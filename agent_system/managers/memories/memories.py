@@ -55,7 +55,7 @@ class MemoryManager(MemoryRecall):
         >>> await em.memories.recent(user_id="discord:7", tags=["food"])
     """
 
-    kept = frozenset({"content_hash", "scope_key"})
+    kept = frozenset({"content_hash", "scope_key", "extra_terms"})
 
     # What every write goes through.
 

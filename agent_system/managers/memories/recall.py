@@ -10,12 +10,14 @@ from sqlalchemy import func, select
 
 from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.core.base import Manager
+from agent_system.managers.core.searching import RowSearch
 from agent_system.managers.memories.duplicates import near_duplicates
 from agent_system.managers.memories.filters import MemoryFilter
 from agent_system.managers.memories.links import MemoryLinkManager
 from agent_system.managers.memories.statistics import read_statistics, read_tags
 from agent_system.managers.users.persons import PersonLookup
 from agent_system.models import Memory
+from agent_system.search.index import MEMORIES
 from agent_system.types import MemoryKind
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.managers.memories.filters import MemoryFilters
     from agent_system.managers.memories.statistics import MemoryStatistics
+    from agent_system.search.hits import Hits
     from agent_system.types import MemoryLinkType
 
 __all__ = ["MemoryRecall"]
@@ -177,6 +180,46 @@ class MemoryRecall(Manager[Memory]):
             return executor.execute(statement.where(wanted.conditions(executor))).all()
 
         return self._built(await self._db.read(work))
+
+    async def search(
+        self,
+        text: str,
+        limit: int = DEFAULT_LIMIT,
+        after: str | None = None,
+        mode: str = "auto",
+        **filters: Unpack[MemoryFilters],
+    ) -> Hits[Memory]:
+        """Find memories by their words, the best first; of equal ones the newest.
+
+        The text may have "phrases", AND, OR, NOT and beginnings* of words (see `search/query.py`); anything else is
+        literal, and no text is an error. Case and accents do not matter. When no word is found, parts of words are.
+
+        Args:
+            text: What to look for, in somebody's own words.
+            limit: At most so many; there are at most 100 on all pages.
+            after: The `next_cursor` of the page before.
+            mode: `text`, or `auto` for the best there is.
+            filters: Among which memories; name a user, or those of all are searched.
+
+        Raises:
+            ValidationError: A filter or the mode is unknown, or the limit is below 1.
+            CursorError: The cursor belongs to another search.
+        """
+        wanted = self._filter(filters)
+        return await self.index.hits(
+            text,
+            wanted.conditions,
+            is_scoped=wanted.names_a_scope,
+            limit=limit,
+            after=after,
+            mode=mode,
+            about=filters,
+        )
+
+    @cached_property
+    def index(self) -> RowSearch[Memory]:
+        """The full-text index, for its care: `rebuild`, `optimise`, `find_damage`."""
+        return RowSearch(self, self._db, MEMORIES)
 
     async def _find(
         self, filters: Mapping[str, Any], limit: int, *order: Any, also: Any = None

@@ -12,6 +12,7 @@ from agent_system.errors import ConflictError
 from agent_system.managers.core.json_edits import with_items
 from agent_system.managers.core.store import differing
 from agent_system.managers.memories.digests import DIGESTED, content_hash, scope_key
+from agent_system.search.text import extra_terms
 from agent_system.types import MemoryStatus
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ __all__ = ["MemoryWriter", "clean_tags"]
 
 # The row that was in the way may be gone when it is looked for; it will hardly come and go three times.
 ATTEMPTS = 3
+
+FOLLOWED = DIGESTED | {"tags", "context"}
+FOLLOWING = ("content_hash", "scope_key", "extra_terms")
+"""Columns that follow from the FOLLOWED ones."""
 
 
 class MemoryWriter:
@@ -44,16 +49,17 @@ class MemoryWriter:
         self._insert = compile_plan(statement, plans.dialect, adds_rows=True)
 
     def digest(self, values: dict[str, Any]) -> None:
-        """Fill in what follows from content and scope."""
+        """Fill in what follows from the texts and the scope."""
         values["content_hash"] = content_hash(values["content"])
         values["scope_key"] = scope_key(values)
+        values["extra_terms"] = extra_terms(values["content"], " ".join(_texts(values["tags"])), values["context"])
 
     def follow(self, executor: Executor, before: Mapping[str, Any], changes: dict[str, Any]) -> None:
         """Complete the changes of a row by what follows from them."""
-        if not DIGESTED.isdisjoint(changes) or before["content_hash"] is None:
+        if not FOLLOWED.isdisjoint(changes) or before["content_hash"] is None:
             after = {**before, **changes}
             self.digest(after)
-            changes.update(differing(before, content_hash=after["content_hash"], scope_key=after["scope_key"]))
+            changes.update(differing(before, **{key: after[key] for key in FOLLOWING}))
         if changes.get("user_id") is not None:
             self._identities.ensure(executor, changes["user_id"])
 
@@ -107,12 +113,17 @@ class MemoryWriter:
         )
         if not changes:
             return row
+        self.follow(executor, row, changes)
         return self._store.change(executor, {"id": row["id"]}, changes)
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
     """The later of two expiries; None is never."""
     return None if one is None or other is None else max(one, other)
+
+
+def _texts(tags: Any) -> Iterable[str]:
+    return (tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
 
 
 def clean_tags(tags: Iterable[str]) -> list[str]:

@@ -17,7 +17,9 @@ from agent_system.models import metadata
 from agent_system.models.codec import decode_text
 
 if TYPE_CHECKING:
-    from sqlalchemy import Dialect
+    from collections.abc import Mapping
+
+    from sqlalchemy import ColumnElement, Dialect
 
     from agent_system.database.executor import Executor
 
@@ -48,6 +50,19 @@ class PersonLookup:
         linked = select(columns.id).where(columns.user_id == bindparam("user_id", type_=columns.user_id.type))
         self._own = compile_plan(own, dialect)
         self._linked = compile_plan(linked, dialect)
+
+    def conditions(self, executor: Executor, column: Any, filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+        """The condition that a row belongs to the person whom a filter `user_id` names; none without that filter.
+
+        Raises:
+            ValidationError: It names neither an identity nor a user.
+        """
+        if "user_id" not in filters:
+            return []
+        if filters["user_id"] is None:
+            return [column.is_(None)]
+        ids = self.ids(executor, filters["user_id"])
+        return [column == ids[0] if len(ids) == 1 else column.in_(ids)]
 
     def ids(self, executor: Executor, user_id: Any) -> list[str]:
         """The ids of all identities of the person who has this one; itself when it is not linked, or not there.

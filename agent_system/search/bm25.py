@@ -1,0 +1,49 @@
+"""Ranking by BM25: rare words count more, repetitions less and less, and long texts are no better for their length.
+
+The formula is Robertson and Zaragoza's ("The Probabilistic Relevance Framework: BM25 and Beyond", 2009), with their
+k1 = 1.2 and b = 0.75, which are FTS5's too, and with Lucene's idf, which is never negative: a word that stands in more
+than half of somebody's few memories still tells those apart that have it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent_system.search.matching import Row
+    from agent_system.search.query import Term
+
+__all__ = ["Statistics", "idf"]
+
+K1 = 1.2
+B = 0.75
+
+
+def idf(rows: int, with_term: int) -> float:
+    """How much a term tells: 0 when every row has it, more the fewer do."""
+    with_term = min(with_term, rows)
+    return math.log1p((rows - with_term + 0.5) / (with_term + 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What is known of the rows among which one is ranked."""
+
+    tells: Mapping[Term, float]
+    """How much each term tells, see `idf`."""
+    average_length: float
+    """Words of a row on average."""
+
+    def score(self, row: Row) -> float:
+        """How well a row fits; higher is better, and 0 is not at all."""
+        norm = K1 * (1 - B + B * row.length / self.average_length) if self.average_length else K1
+        score = 0.0
+        for term, tells in self.tells.items():
+            frequency = row.frequency(term)
+            if frequency:
+                score += tells * frequency * (K1 + 1) / (frequency + norm)
+        return score

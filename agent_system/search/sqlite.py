@@ -1,0 +1,129 @@
+"""The full-text index of SQLite: FTS5 (https://www.sqlite.org/fts5.html)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Integer, bindparam, column, func, literal, literal_column, select, table
+from sqlalchemy.exc import DatabaseError
+
+from agent_system.search.text import pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Select
+
+    from agent_system.database.executor import Executor
+    from agent_system.search.index import TextIndex
+    from agent_system.search.query import Alternative, Query, Term
+
+__all__ = ["SqliteText"]
+
+
+class SqliteText:
+    """One FTS5 table."""
+
+    def __init__(self, index: TextIndex) -> None:
+        self._index = index
+        self._fts = table(index.name, column("rowid"), column(index.name))
+        # The last column is extra_terms, whose words are words of the other ones.
+        weights = [literal(weight) for weight in (*index.weights.values(), 1.0)]
+        self._rank = func.bm25(literal_column(index.name), *weights)
+
+    def size(self, executor: Executor) -> int:
+        """The highest number that a row has."""
+        numbered = self._index.key if self._index.numbers is None else self._index.numbers.c.id
+        return int(executor.execute(select(func.max(numbered))).scalar() or 0)
+
+    def count(self, executor: Executor, terms: Sequence[Term], most: int | None) -> dict[Term, int]:
+        """How many rows have each of these terms, in one statement."""
+        if not terms:
+            return {}
+        counts = []
+        for term in terms:
+            rows: Select[Any] = select(literal_column("1")).select_from(self._fts).where(self._matches(phrase(term)))
+            if most is not None:
+                rows = rows.limit(most)
+            counts.append(select(func.count()).select_from(rows.subquery()).scalar_subquery())
+        return dict(zip(terms, executor.execute(select(*counts)).one(), strict=True))
+
+    def candidates(
+        self,
+        executor: Executor,
+        query: Query,
+        tells: Mapping[Term, float],  # noqa: ARG002 (FTS5 knows it by itself)
+        condition: ColumnElement[bool],
+        limit: int,
+        *,
+        is_scoped: bool,
+    ) -> list[Any]:
+        """The keys of the rows that match, by FTS5's own rank."""
+        index = self._index
+        matching = self._matches(expression(query))
+        if index.numbers is not None:
+            numbers = index.numbers
+            statement = select(numbers.c.document_id).join_from(self._fts, numbers, numbers.c.id == self._fts.c.rowid)
+            statement = statement.join(index.table, index.key == numbers.c.document_id).where(matching, condition)
+        elif is_scoped:
+            # The plus keeps FTS5 from looking up each of the keys by itself, which takes 25 µs for each; the condition
+            # is asked of the matches instead.
+            number = literal_column(f"+{index.name}.rowid", Integer())
+            wanted = select(index.key).where(condition)
+            statement = select(self._fts.c.rowid).where(matching, number.in_(wanted))
+        else:
+            statement = select(self._fts.c.rowid).join(index.table, index.key == self._fts.c.rowid)
+            statement = statement.where(matching, condition)
+        best = statement.order_by(self._rank, self._fts.c.rowid.desc()).limit(limit)
+        return list(executor.execute(best).scalars())
+
+    def rebuild(self, executor: Executor) -> None:
+        """Make the index anew from the texts."""
+        self._command(executor, "rebuild")
+
+    def optimise(self, executor: Executor) -> None:
+        """Merge everything into one b-tree, without the words of deleted texts."""
+        self._command(executor, "optimize")
+
+    def find_damage(self, executor: Executor) -> str | None:
+        """Let FTS5 compare the index with the texts."""
+        try:
+            self._command(executor, "integrity-check", rank=1)
+        except DatabaseError as exc:
+            return f"{self._index.name}: {exc.orig}"
+        return None
+
+    def _command(self, executor: Executor, command: str, **values: Any) -> None:
+        name = self._index.name
+        fts = table(name, column(name), column("rank"))
+        executor.execute(fts.insert().values({name: command, **values}))
+
+    def _matches(self, expression_text: str) -> ColumnElement[bool]:
+        matches: ColumnElement[bool] = self._fts.c[self._index.name].op("MATCH", is_comparison=True)(
+            bindparam(None, expression_text)
+        )
+        return matches
+
+
+def expression(query: Query) -> str:
+    """A query as FTS5 reads it; every word is quoted, so that none of them is an operator."""
+    ways = " OR ".join(_way(one) for one in query.alternatives)
+    return _without(f"({ways})", query.excluded)
+
+
+def _way(alternative: Alternative) -> str:
+    required = " AND ".join(phrase(term) for term in alternative.required)
+    return f"({_without(f'({required})', alternative.excluded)})"
+
+
+def _without(expression_text: str, excluded: Sequence[Sequence[Term]]) -> str:
+    for group in excluded:
+        expression_text += f" NOT ({' AND '.join(phrase(term) for term in group)})"
+    return expression_text
+
+
+def phrase(term: Term) -> str:
+    """A term as FTS5 reads it."""
+    words = pairs(term.words[0]) if term.is_run else term.words
+    star = " *" if term.is_prefix else ""
+    return f'"{" ".join(words)}"{star}'
