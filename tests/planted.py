@@ -93,7 +93,8 @@ def shared_tables() -> set[str]:
 def plant(connection: Connection, tables: set[str], *, marked: bool = True) -> None:
     """Write the rows of these tables."""
     for table in metadata.sorted_tables:
-        if table.name in tables:
+        # The numbers of documents are given by a trigger.
+        if table.name in tables and table.name != "context_document_keys":
             for number, row in enumerate([ROWS[table.name], *MORE_ROWS.get(table.name, [])]):
                 values = _owned(table, row)
                 if marked:

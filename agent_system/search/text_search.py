@@ -55,6 +55,8 @@ LEAST_COMMON = 2_000
 MOST_LOOKED_THROUGH = 20_000
 MOST_PARTS = 8
 LONGEST_PART = 100
+# Among how many rows, from the newest, a scoped facade searches; SQLite allows 32,766 parameters in a statement.
+MOST_OF_SCOPE = 30_000
 # FTS5 and we may disagree on a letter of a rare script; what it found has been found.
 LEAST_SCORE = 1e-9
 MOST_REMEMBERED = 10_000
@@ -107,6 +109,8 @@ class TextSearch:
             after: Where the page before ended.
         """
         query = parse(text)
+        # In a scoped facade the index, which knows no owners, is only asked about rows of the scope.
+        is_scoped = is_scoped or executor.trusted is not executor
         found = self._find(executor, query, condition, is_scoped=is_scoped) if query else []
         if not found and not query.excluded and query.is_bag and '"' not in text:
             found = self._parts(executor, text, condition)
@@ -121,14 +125,23 @@ class TextSearch:
             rows = self._read(executor, condition, FEW_ROWS + 1)
             if len(rows) <= FEW_ROWS and sum(len(text) for _, texts in rows for text in texts) <= FEW_CHARACTERS:
                 return self._look_through(query, rows)
-        size = self.backend.size(executor)
-        with_term = self._frequencies(executor, query.terms, size)
+        trusted = executor.trusted
+        if trusted is not executor:
+            condition = self.index.key.in_(self._own_keys(executor, condition))
+        size = self.backend.size(trusted)
+        with_term = self._frequencies(trusted, query.terms, size)
         narrowed = query.only(_rarest(with_term, _common(size))) if query.is_bag else query
         tells = {term: idf(size, with_term[term]) for term in narrowed.terms}
-        keys = self.backend.candidates(executor, narrowed, tells, condition, WINDOW, is_scoped=is_scoped)
+        keys = self.backend.candidates(trusted, narrowed, tells, condition, WINDOW, is_scoped=is_scoped)
         read = self._read(executor, self.index.key.in_(keys), WINDOW) if keys else []
         ranked = {key: self._row([text[:MOST_RANKED_CHARACTERS] for text in texts]) for key, texts in read}
         return self._ranked(ranked, size, with_term)
+
+    def _own_keys(self, executor: Executor, condition: ColumnElement[bool]) -> list[Any]:
+        """The keys of the rows that a scope may see, the newest first."""
+        key = self.index.key
+        own = select(key).where(condition).order_by(key.desc()).limit(MOST_OF_SCOPE)
+        return list(executor.execute(own).scalars())
 
     def _look_through(self, query: Query, rows: Sequence[tuple[Any, list[str]]]) -> list[Found]:
         """Look at the rows one by one."""

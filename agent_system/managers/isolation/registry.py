@@ -52,6 +52,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "agent_permissions": replace(child("agent_id", "agents", follows_shared=True), shared="agent_id"),
         "tools": open_to_all(),
         "context_documents": owned(user="user_id", shared=True),
+        "context_document_keys": child("document_id", "context_documents", follows_shared=True),
         "document_versions": child("document_id", "context_documents", follows_shared=True),
         "knowledge_usage": owned(user="user_id", agent="agent_id", project=OF_TASK),
         "knowledge_gaps": owned(user="user_id", agent="agent_id", project=OF_TASK),
