@@ -218,6 +218,22 @@ async def test_what_all_share_is_read_and_not_changed(em: EntityManager, his: En
     assert await em.tools.count() == 1
 
 
+async def test_what_a_scope_adds_for_all_says_nothing_that_all_would_believe(
+    em: EntityManager, his: EntityManager
+) -> None:
+    host = await em.hosts.create({"name": "host"})
+    for refused, field in (
+        (his.hosts.create({"name": "evil", "base_url": "https://evil.example"}), "base_url"),
+        (his.models.create({"name": "m", "host_id": host.id, "input_cost_per_1k": 9.0}), "input_cost_per_1k"),
+        (his.models.ensure("m", "evil", output_cost_per_1k=0.0), "output_cost_per_1k"),
+        (his.hosts.update(host.id, {"base_url": "https://evil.example"}), "base_url"),
+    ):
+        with pytest.raises(ScopeError) as caught:
+            await refused
+        assert caught.value.field == field
+    assert (await em.hosts.count(), await em.models.count()) == (1, 0)
+
+
 async def test_a_name_is_ones_own(hers: EntityManager, his: EntityManager) -> None:
     first, second = await hers.agents.create({"name": "a"}), await his.agents.create({"name": "a"})
     assert first.id != second.id
@@ -729,7 +745,8 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple, set, frozenset)) else value
 
 
-KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+# Keys are new each time, and so are the names that the factories count.
+KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|eve-\d+")
 
 
 def shape(outcome: Any) -> Any:
@@ -749,7 +766,6 @@ def _shape(value: Any) -> Any:
     return KEY.sub("...", value) if isinstance(value, str) else value
 
 
-@pytest.mark.full
 @pytest.mark.timeout(300)
 async def test_no_verb_gets_at_what_is_somebody_elses(database: DatabaseManager, em: EntityManager) -> None:
     """What Eve gets is what she would get if Ada had never been there, and what is Ada's stays as it is.
@@ -768,8 +784,9 @@ async def test_no_verb_gets_at_what_is_somebody_elses(database: DatabaseManager,
     different = {
         name: (outcome, beside_ada[name])
         for name, outcome in alone.items()
-        # That a key or a name is taken is all that she may learn.
-        if outcome != beside_ada[name] and beside_ada[name] != "DuplicateKeyError"
+        # That a key or a name is taken is all that she may learn. PostgreSQL counts keys as if the planted rows, whose
+        # keys are given, were not there, and does not take its count back.
+        if outcome != beside_ada[name] and "DuplicateKeyError" not in {str(outcome), str(beside_ada[name])}
     }
     assert not different, "\n".join(f"{name}: {pair}" for name, pair in different.items())
     assert len(alone) > 900

@@ -115,7 +115,7 @@ class TableChecks:
     @cached_property
     def looked_at(self) -> frozenset[str]:
         """The columns whose values matter."""
-        return frozenset(self._owners) | frozenset(self.references)
+        return frozenset(self._owners) | frozenset(self.references) | self._policy.stays_empty
 
     @cached_property
     def fillable(self) -> dict[str, Any]:
@@ -219,6 +219,9 @@ class TableChecks:
             value = values[name]
             for dimension, rule in owners:
                 self._check_owner(rule, value, own[dimension], dimension, ask, is_new=is_new)
+        for name in self._policy.stays_empty:
+            if values.get(name) is not None:
+                self._refuse("it is not for a scope to say", name)
         for name, look in self.references.items():
             value = values.get(name)
             if value is not None and not ask(look, value):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from agent_system.managers.isolation.scope import Dimension
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Column", "Either", "Identity", "Parent", "Policy", "Rule", "child", "closed", "open_to_all", "owned"]
 
@@ -69,6 +69,8 @@ class Policy:
     """Whether rows may be added in a scope."""
     deletes: bool = True
     """Whether rows may be deleted in a scope."""
+    stays_empty: frozenset[str] = frozenset()
+    """The columns that a scope gives no value in a new row, because all would believe it."""
     changes: frozenset[str] | None = None
     """The only columns that may be changed in a scope; None is any but those that tell whose the row is."""
 
@@ -108,13 +110,14 @@ def child(column: str, table: str, *, follows_shared: bool = False) -> Policy:
     return Policy(rules=MappingProxyType(dict.fromkeys(Dimension, Parent(column, table, follows_shared))))
 
 
-def open_to_all(*, adds: bool = False) -> Policy:
+def open_to_all(*, adds: bool = False, stays_empty: Iterable[str] = ()) -> Policy:
     """The policy of a table that every scope reads and none changes.
 
     Args:
         adds: Whether a scope may add rows: names that are nobody's, such as that of a new model.
+        stays_empty: The columns of such a row that are for others to fill, such as a price.
     """
-    return Policy(is_open=True, adds=adds, deletes=False, changes=frozenset())
+    return Policy(is_open=True, adds=adds, deletes=False, stays_empty=frozenset(stays_empty), changes=frozenset())
 
 
 def closed() -> Policy:

@@ -104,8 +104,8 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         ),
         "embedding_models": open_to_all(),
         # What it costs.
-        "hosts": open_to_all(adds=True),
-        "models": open_to_all(adds=True),
+        "hosts": open_to_all(adds=True, stays_empty=("base_url",)),
+        "models": open_to_all(adds=True, stays_empty=("input_cost_per_1k", "output_cost_per_1k")),
         "model_prices": open_to_all(),
         "token_usage": owned(
             user=Either((Identity("user_id"), IN_CONVERSATION, OF_TASK), fills="user_id"),
