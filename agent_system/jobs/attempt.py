@@ -29,7 +29,7 @@ class Attempt:
 
     Args:
         timeout_seconds: Longest run; None: no limit.
-        on_handled: Called when the handler is over; what became of the job is reported after that.
+        on_handled: Called with the seconds that the handler took; what became of the job is reported after that.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Attempt:
         handler: Handler,
         reporter: Reporter,
         timeout_seconds: float | None,
-        on_handled: Callable[[], None],
+        on_handled: Callable[[float], None],
     ) -> None:
         self.job = job
         self.begun = time.monotonic()
@@ -93,7 +93,7 @@ class Attempt:
             async with asyncio.timeout(self._timeout):
                 return await self._handler.function(self._context)
         finally:
-            self._on_handled()
+            self._on_handled(time.monotonic() - self.begun)
 
     async def _done(self, result: object) -> None:
         try:

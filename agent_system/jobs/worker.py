@@ -10,18 +10,19 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from agent_system.jobs.attempt import Attempt
 from agent_system.jobs.clockwork import run_schedules
 from agent_system.jobs.handlers import Handler, Handlers, Periodic
 from agent_system.jobs.heart import Heart
 from agent_system.jobs.reporter import Patience, Reporter
+from agent_system.jobs.shift import Shift
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
     from agent_system.database.dialects.base import Changes, Mark
     from agent_system.entity_manager import EntityManager
     from agent_system.jobs.handlers import HandlerFunction
+    from agent_system.managers.queue.queue import QueueManager
     from agent_system.models import Job
 
 __all__ = ["Worker"]
@@ -32,10 +33,6 @@ Function = TypeVar("Function", bound="HandlerFunction")
 
 # How often somebody who has nothing to do, or everything, looks whether a running job was cancelled.
 LOOK_SECONDS = 0.05
-# So many times as many jobs as handlers may be over and not reported, while the database does not answer.
-MOST_UNREPORTED = 4
-# How long a handler may take to end when it is cancelled.
-HAND_BACK_SECONDS = 5.0
 
 
 class Worker:
@@ -75,9 +72,7 @@ class Worker:
         self.patience_seconds = patience_seconds
         self._handlers = Handlers()
         self._periodic: list[Periodic] = []
-        self._attempts: dict[int, Attempt] = {}
-        self._handling = 0
-        self._wake = asyncio.Event()
+        self._shift: Shift | None = None
         self._is_stopping = False
 
     # What it does.
@@ -117,8 +112,8 @@ class Worker:
 
     @property
     def running(self) -> list[Job]:
-        """The jobs that it does now."""
-        return [attempt.job for attempt in self._attempts.values()]
+        """The jobs that are its own now."""
+        return [] if self._shift is None else [job for _, job in self._shift.held()]
 
     # Running.
 
@@ -130,9 +125,11 @@ class Worker:
             until_idle: Stop when there is nothing to do any more.
         """
         self._is_stopping = False
-        self._wake = asyncio.Event()
         patience = Patience()
         reporter = Reporter(em.queue, patience)
+        self._shift = shift = Shift(
+            em, self._handlers, reporter, concurrency=self.concurrency, timeout_seconds=self.timeout_seconds
+        )
         await patience.until_done(em.queue.release_stalled)
         for one in self._periodic:
             await patience.until_done(
@@ -141,8 +138,8 @@ class Worker:
         clockwork = asyncio.create_task(run_schedules(em.queue, patience, self.poll_seconds))
         heart = Heart(
             em.queue,
-            lambda: [(attempt.begun, attempt.job) for attempt in list(self._attempts.values())],
-            self._lose,
+            shift.held,
+            shift.lose,
             lease_seconds=self.lease_seconds,
             patience_seconds=self.patience_seconds,
         )
@@ -150,21 +147,23 @@ class Worker:
         try:
             with self._signals():
                 async with em.db.changes() as changes:
-                    await self._work(em, changes, reporter, patience, until_idle=until_idle)
-                    await self._drain()
+                    try:
+                        await self._work(em.queue, changes, shift, patience, until_idle=until_idle)
+                    finally:
+                        await shift.drain(self.drain_seconds)
         finally:
             clockwork.cancel()
             await asyncio.gather(clockwork, return_exceptions=True)
             await heart.stop()
 
     def stop(self) -> None:
-        """Begin no more jobs, finish those that run within `drain_seconds`, hand back the others, and end `run`."""
-        if self._is_stopping:
-            # Asked twice: nobody wants to wait.
-            for attempt in self._attempts.values():
-                attempt.hand_back()
+        """Begin no more jobs, finish those that run within `drain_seconds`, hand back the others, and end `run`.
+
+        Called twice it waits for no handler.
+        """
         self._is_stopping = True
-        self._wake.set()
+        if self._shift is not None:
+            self._shift.end()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -181,125 +180,75 @@ class Worker:
                 loop.remove_signal_handler(number)
 
     async def _work(
-        self, em: EntityManager, changes: Changes, reporter: Reporter, patience: Patience, *, until_idle: bool
+        self, queue: QueueManager, changes: Changes, shift: Shift, patience: Patience, *, until_idle: bool
     ) -> None:
         while not self._is_stopping:
-            free = self._free()
-            if free <= 0:
-                await self._wait_for_slot(em)
+            wanted = shift.wanted()
+            if not wanted:
+                await patience.until_done(partial(self._wait_for_slot, queue, shift))
                 continue
-            mark, was_busy = changes.mark(), bool(self._attempts)
-            jobs = await patience.until_done(partial(self._claim, em, free))
-            await self._begin_all(em, jobs, reporter)
+            mark, was_busy = changes.mark(), shift.is_busy
+            jobs = await patience.until_done(partial(self._claim, queue, wanted))
+            await shift.take(jobs)
             if jobs:
                 # Those that have just ended have their turn, and free more than one slot at once.
                 await asyncio.sleep(0)
                 continue
             if until_idle and not was_busy:
                 return
-            if was_busy and not self._attempts:
+            if was_busy and not shift.is_busy:
                 # What has ended meanwhile may have to be done again, or something that waited for it.
                 continue
-            await patience.until_done(partial(self._wait_for_work, em, changes, mark))
+            await patience.until_done(partial(self._wait_for_work, queue, changes, shift, mark))
 
-    def _free(self) -> int:
-        """How many handlers may begin; while they run, the jobs of those before are being completed."""
-        if len(self._attempts) >= self.concurrency * MOST_UNREPORTED:
-            return 0
-        return self.concurrency - self._handling
-
-    async def _claim(self, em: EntityManager, most: int) -> list[Job]:
-        return await em.queue.claim(most, types=self.types, lease_seconds=self.lease_seconds)
-
-    async def _begin_all(self, em: EntityManager, jobs: Sequence[Job], reporter: Reporter) -> None:
-        for job in jobs:
-            if self._is_stopping:
-                await reporter.release(job)
-            else:
-                self._begin(em, job, reporter)
-
-    def _begin(self, em: EntityManager, job: Job, reporter: Reporter) -> None:
-        handler = self._handlers[job.task_type]
-        limits = (job.timeout_seconds, handler.timeout_seconds, self.timeout_seconds)
-        timeout = next((limit for limit in limits if limit is not None), None)
-        self._handling += 1
-        attempt = Attempt(em, job, handler, reporter, timeout, self._handled)
-        self._attempts[job.id] = attempt
-        attempt.task.add_done_callback(lambda _task: self._ended(attempt))
-
-    def _handled(self) -> None:
-        self._handling -= 1
-        self._wake.set()
-
-    def _ended(self, attempt: Attempt) -> None:
-        if self._attempts.get(attempt.job.id) is attempt:
-            del self._attempts[attempt.job.id]
-        self._wake.set()
-        if not attempt.task.cancelled() and attempt.task.exception() is not None:
-            logger.error("job %d could not be reported", attempt.job.id, exc_info=attempt.task.exception())
+    async def _claim(self, queue: QueueManager, most: int) -> list[Job]:
+        return await queue.claim(most, types=self.types, lease_seconds=self.lease_seconds)
 
     # Waiting.
 
-    async def _wait_for_slot(self, em: EntityManager) -> None:
+    async def _wait_for_slot(self, queue: QueueManager, shift: Shift) -> None:
         """Wait until a handler ends; meanwhile jobs may be cancelled."""
-        self._wake.clear()
+        shift.woken.clear()
+        if shift.wanted():
+            return
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                await self._wake.wait()
+                await shift.woken.wait()
         except TimeoutError:
-            await self._look_for_cancelled(em)
+            await _look_for_cancelled(queue, shift)
 
-    async def _wait_for_work(self, em: EntityManager, changes: Changes, since: Mark) -> None:
+    async def _wait_for_work(self, queue: QueueManager, changes: Changes, shift: Shift, since: Mark) -> None:
         """Wait until a claim may find something, or a handler ends."""
-        self._wake.clear()
+        shift.woken.clear()
         while not self._is_stopping:
-            outlook = await em.queue.look(self.types)
+            outlook = await queue.look(self.types)
             wait = self.poll_seconds
             if outlook.seconds_to_next is not None and not outlook.is_promising:
                 # What is promising was not claimed just now: a rule forbids it, and only a change or time can help.
                 wait = min(wait, outlook.seconds_to_next)
-            if await self._woken(changes, since, wait):
+            if await _woken(changes, since, wait, shift.woken):
                 return
             since = changes.mark()
-            if self._attempts:
-                await self._look_for_cancelled(em)
-            if (await em.queue.look(self.types)).is_promising:
+            await _look_for_cancelled(queue, shift)
+            if (await queue.look(self.types)).is_promising:
                 return
 
-    async def _woken(self, changes: Changes, since: Mark, seconds: float) -> bool:
-        """Wait for a change or until the time is over; whether a handler ended, or `stop` was called, meanwhile."""
-        changed = asyncio.ensure_future(changes.changed(since, seconds))
-        woken = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({changed, woken}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            woken.cancel()
-            await asyncio.gather(changed, woken, return_exceptions=True)
-        return self._wake.is_set()
 
-    async def _look_for_cancelled(self, em: EntityManager) -> None:
-        lost = await em.queue.lost(self.running)
+async def _woken(changes: Changes, since: Mark, seconds: float, event: asyncio.Event) -> bool:
+    """Wait for a change, an event, or until the time is over; whether it was the event."""
+    changed = asyncio.ensure_future(changes.changed(since, seconds))
+    woken = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({changed, woken}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        changed.cancel()
+        woken.cancel()
+        await asyncio.gather(changed, woken, return_exceptions=True)
+    return event.is_set()
+
+
+async def _look_for_cancelled(queue: QueueManager, shift: Shift) -> None:
+    if shift.is_busy:
+        lost = await queue.lost([job for _, job in shift.held()])
         if lost:
-            self._lose(lost)
-
-    def _lose(self, lost: Mapping[int, str | None]) -> None:
-        for job_id, status in lost.items():
-            attempt = self._attempts.get(job_id)
-            if attempt is not None:
-                attempt.lose(status)
-
-    async def _drain(self) -> None:
-        """Let handlers end, and hand back the jobs of those that do not."""
-        tasks = {attempt.task for attempt in self._attempts.values()}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self.drain_seconds)
-            for attempt in list(self._attempts.values()):
-                if attempt.task in late:
-                    attempt.hand_back()
-            if late:
-                _, stuck = await asyncio.wait(late, timeout=HAND_BACK_SECONDS)
-                for task in stuck:
-                    logger.error(
-                        "%s does not stop; another worker takes it over when its lease runs out", task.get_name()
-                    )
+            shift.lose(lost)

@@ -1,0 +1,164 @@
+"""What a worker has in hand while it runs: the jobs that it was given, and the attempts at them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from agent_system.jobs.attempt import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent_system.entity_manager import EntityManager
+    from agent_system.jobs.handlers import Handlers
+    from agent_system.jobs.reporter import Reporter
+    from agent_system.models import Job
+
+__all__ = ["Shift"]
+
+logger = logging.getLogger("agent_system.jobs")
+
+# So many times as many jobs as handlers may be over and not reported, while the database does not answer.
+MOST_UNREPORTED = 8
+# Handlers that take no longer on average would wait for commits most of the time: of their jobs so many times as many
+# as there are handlers are claimed ahead. A claim of 32 jobs costs 50 µs of a processor for each, one of 256 costs 20.
+SHORT_SECONDS = 0.005
+AHEAD = 3
+# How much the last handler counts in the average.
+NEWEST_SHARE = 0.1
+# How long a handler may take to end when it is cancelled.
+HAND_BACK_SECONDS = 5.0
+
+
+class Shift:
+    """Begins jobs as handlers end, and knows all that are this worker's.
+
+    Args:
+        concurrency: So many handlers run side by side.
+        timeout_seconds: Longest run of an attempt that neither job nor handler limits.
+    """
+
+    def __init__(
+        self,
+        em: EntityManager,
+        handlers: Handlers,
+        reporter: Reporter,
+        *,
+        concurrency: int,
+        timeout_seconds: float | None,
+    ) -> None:
+        self._em = em
+        self._handlers = handlers
+        self._reporter = reporter
+        self._concurrency = concurrency
+        self._timeout = timeout_seconds
+        self._attempts: dict[int, Attempt] = {}
+        self._ahead: deque[tuple[float, Job]] = deque()
+        self._handling = 0
+        self._average_seconds: float | None = None
+        self._is_over = False
+        self.woken = asyncio.Event()
+        """Set when a handler or a report has ended."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is a job that is not over and reported."""
+        return bool(self._attempts or self._ahead)
+
+    def held(self) -> list[tuple[float, Job]]:
+        """The jobs that are this worker's, by when they were given to it on the machine's own clock."""
+        return [(attempt.begun, attempt.job) for attempt in list(self._attempts.values())] + list(self._ahead)
+
+    def wanted(self) -> int:
+        """So many more jobs would be of use."""
+        if len(self._attempts) >= self._concurrency * MOST_UNREPORTED:
+            return 0
+        is_short = self._average_seconds is not None and self._average_seconds < SHORT_SECONDS
+        ahead = self._concurrency * AHEAD if is_short else 0
+        free = self._concurrency - self._handling
+        if free <= 0 and len(self._ahead) * 2 > ahead:
+            return 0
+        return max(0, free + ahead - len(self._ahead))
+
+    async def take(self, jobs: Sequence[Job]) -> None:
+        """Begin jobs, or keep them until a handler ends; give them back when the shift is over."""
+        now = time.monotonic()
+        self._ahead.extend((now, job) for job in jobs)
+        if self._is_over:
+            await self._give_back()
+        else:
+            self._fill()
+
+    def lose(self, lost: Mapping[int, str | None]) -> None:
+        """Stop what is no longer this worker's; where each stands, by id."""
+        if any(job.id in lost for _, job in self._ahead):
+            self._ahead = deque((since, job) for since, job in self._ahead if job.id not in lost)
+        for job_id, status in lost.items():
+            attempt = self._attempts.get(job_id)
+            if attempt is not None:
+                attempt.lose(status)
+
+    def end(self) -> None:
+        """Begin nothing more; called again, hand back what runs."""
+        if self._is_over:
+            for attempt in self._attempts.values():
+                attempt.hand_back()
+        self._is_over = True
+        self.woken.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Let handlers end, and hand back the jobs of those that do not in so many seconds."""
+        self._is_over = True
+        await self._give_back()
+        tasks = {attempt.task for attempt in self._attempts.values()}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for attempt in list(self._attempts.values()):
+            if attempt.task in late:
+                attempt.hand_back()
+        if late:
+            _, stuck = await asyncio.wait(late, timeout=HAND_BACK_SECONDS)
+            for task in stuck:
+                logger.error("%s does not stop; another worker takes it over when its lease runs out", task.get_name())
+
+    async def _give_back(self) -> None:
+        while self._ahead:
+            _, job = self._ahead.popleft()
+            await self._reporter.release(job)
+
+    def _fill(self) -> None:
+        while self._ahead and self._handling < self._concurrency and not self._is_over:
+            _, job = self._ahead.popleft()
+            self._begin(job)
+
+    def _begin(self, job: Job) -> None:
+        former = self._attempts.get(job.id)
+        if former is not None:
+            # It was lost while the loop was busy, and has come back to the same worker.
+            former.lose("in_progress")
+        handler = self._handlers[job.task_type]
+        limits = (job.timeout_seconds, handler.timeout_seconds, self._timeout)
+        timeout = next((limit for limit in limits if limit is not None), None)
+        self._handling += 1
+        attempt = Attempt(self._em, job, handler, self._reporter, timeout, self._handled)
+        self._attempts[job.id] = attempt
+        attempt.task.add_done_callback(lambda _task: self._ended(attempt))
+
+    def _handled(self, seconds: float) -> None:
+        self._handling -= 1
+        average = self._average_seconds
+        self._average_seconds = seconds if average is None else average + NEWEST_SHARE * (seconds - average)
+        self._fill()
+        self.woken.set()
+
+    def _ended(self, attempt: Attempt) -> None:
+        if self._attempts.get(attempt.job.id) is attempt:
+            del self._attempts[attempt.job.id]
+        self.woken.set()
+        if not attempt.task.cancelled() and attempt.task.exception() is not None:
+            logger.error("job %d could not be reported", attempt.job.id, exc_info=attempt.task.exception())
