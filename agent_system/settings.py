@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError
 
 from agent_system.errors import ConfigurationError
 
-__all__ = ["DEFAULT_PATH", "DatabaseSettings", "Durability", "SqliteDriver", "mask_password"]
+__all__ = ["DEFAULT_PATH", "ENV_PREFIX", "DatabaseSettings", "Durability", "SqliteDriver", "mask_password"]
 
 DEFAULT_PATH = "./data/system.db"
 ENV_PREFIX = "AGENT_SYSTEM_"
@@ -86,6 +86,8 @@ class DatabaseSettings(BaseSettings):
     backup_before_migration: bool = Field(
         default=True, description="a SQLite file that holds a schema is copied and the copy verified before it migrates"
     )
+
+    pg_bin: str | None = Field(None, description="folder of pg_dump and pg_restore; None: wherever PATH has them")
 
     # Connections.
     sqlite_driver: SqliteDriver = Field(SqliteDriver.STANDARD, description="the SQLite library of this process")

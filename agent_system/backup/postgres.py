@@ -15,7 +15,7 @@ from agent_system.backup.files import finish, fresh, refuse_other
 from agent_system.database.engine import create_engine
 from agent_system.database.lanes import uncancelled
 from agent_system.errors import BackupError
-from agent_system.settings import DatabaseSettings
+from agent_system.settings import ENV_PREFIX, DatabaseSettings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresBackups"]
 
-FOLDER_VARIABLE = "AGENT_SYSTEM_PG_BIN"
+FOLDER_VARIABLE = f"{ENV_PREFIX}PG_BIN"
 
 
 class PostgresBackups:
@@ -85,7 +85,7 @@ class PostgresBackups:
 
 
 async def _run(program: str, url: URL | None, *arguments: str) -> None:
-    found = shutil.which(program, path=os.environ.get(FOLDER_VARIABLE)) or shutil.which(program)
+    found = shutil.which(program, path=DatabaseSettings().pg_bin)
     if found is None:
         message = (
             f"{program} was not found: install PostgreSQL's client programs, or name their folder in {FOLDER_VARIABLE}"
