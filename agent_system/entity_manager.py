@@ -44,6 +44,7 @@ from agent_system.managers.projects.workspaces import WorkspaceManager
 from agent_system.managers.promises.chat_states import ChatStateManager
 from agent_system.managers.promises.promises import PromiseManager
 from agent_system.managers.prompts.prompts import PromptManager
+from agent_system.managers.queries import DEFAULT_ROWS, DEFAULT_SECONDS, QueryResult, run_query
 from agent_system.managers.queue.effects import EffectManager
 from agent_system.managers.queue.queue import QueueManager
 from agent_system.managers.records.goals import GoalManager
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.manager import DatabaseManager
     from agent_system.managers.core.base import Manager
+    from agent_system.managers.queries import Parameters
 
 __all__ = ["EntityManager"]
 
@@ -213,6 +215,35 @@ class EntityManager:
             keys = [manager.store.keys.from_text(key) for end_type, key in ends if end_type == name]
             entities |= {(name, str(key)): entity for key, entity in (await manager.get_many(keys)).items()}
         return [entities[end] for end in dict.fromkeys(ends) if end in entities]
+
+    async def query(
+        self,
+        sql: str,
+        params: Parameters = (),
+        limit: int = DEFAULT_ROWS,
+        *,
+        timeout_seconds: float = DEFAULT_SECONDS,
+    ) -> QueryResult:
+        """Run one query in plain SQL, which can only read: what an agent asks that no verb answers.
+
+        It reads every table and column there is, whoever's, so it is not there in a scope; and it sees what was
+        committed, not what an open transaction has written.
+
+        Args:
+            sql: One SELECT, WITH or VALUES in the words of the engine. Values are bound, never written into it.
+            params: For `:name` a mapping, for `?` a sequence: numbers, texts, flags, UUIDs, aware datetimes, None.
+            limit: At most so many rows, up to 100,000.
+            timeout_seconds: After so long it is stopped.
+
+        Raises:
+            ValidationError: It is no query, does more than read, or a parameter is missing or of no kind of column.
+            StatementTimeoutError: It took too long.
+
+        Example:
+            >>> found = await em.query("SELECT name FROM agents WHERE created_at > :day", {"day": yesterday}, limit=10)
+            >>> [row["name"] for row in found]
+        """
+        return await run_query(self.db, sql, params, limit, timeout_seconds=timeout_seconds)
 
     async def health(self) -> SystemHealth:
         """Measure how the database is, and the work that waits in it; see `SystemHealth`."""

@@ -16,14 +16,14 @@ from agent_system.database.lanes import uncancelled
 from agent_system.database.migrations import prepare_schema
 from agent_system.database.transactions import Transaction, current_transaction, entered
 from agent_system.database.translate import translated
-from agent_system.errors import DatabaseError, NotConnectedError
+from agent_system.errors import DatabaseError, NotConnectedError, StatementTimeoutError
 from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
-    from sqlalchemy import URL, Dialect
+    from sqlalchemy import URL, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from agent_system.database.dialects.base import Backend, Changes, EngineHealth
@@ -247,6 +247,24 @@ class DatabaseManager:
             yield changes
         finally:
             await uncancelled(changes.close())
+
+    async def query(self, statement: TextClause, limit: int, *, timeout_seconds: float) -> tuple[list[str], list[Any]]:
+        """Run free SQL on a connection of its own that can only read; it sees what was committed.
+
+        Returns:
+            The names of the columns, and at most `limit` rows as the driver gives them.
+
+        Raises:
+            ValidationError: It does more than read.
+            StatementTimeoutError: It took too long.
+        """
+        backend = self._connected()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await backend.query(statement, limit)
+        except TimeoutError:
+            message = f"the query took longer than {timeout_seconds:g} s"
+            raise StatementTimeoutError(message) from None
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Dialect
+    from sqlalchemy import Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from agent_system.database.executor import Work
@@ -133,6 +133,9 @@ class Backend(Protocol):
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled reading statement and return the driver's rows."""
+
+    async def query(self, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
+        """Run free SQL that can only read; returns the columns and at most `limit` of the driver's rows."""
 
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work as one transaction."""

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from agent_system.clock import utc_now
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.postgresql_changes import PostgresChanges
+from agent_system.database.dialects.postgresql_queries import run_query
 from agent_system.database.engine import create_engine, dispose
 from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from sqlalchemy import URL, Connection, Dialect
+    from sqlalchemy import URL, Connection, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from agent_system.database.executor import Work
@@ -93,6 +94,11 @@ class PostgresBackend:
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled reading statement on a pooled connection."""
         return await self.read(lambda executor: executor.fetch(plan, parameters))
+
+    async def query(self, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
+        """Run free SQL that can only read."""
+        with translated():
+            return await run_query(self.engine, statement, limit)
 
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work as one transaction; repeated when the server broke a deadlock."""

@@ -22,6 +22,7 @@ from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.sqlite_changes import SqliteChanges
+from agent_system.database.dialects.sqlite_queries import run_query
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
 from agent_system.database.driver import is_broken, is_busy, library_verdict, sqlite
 from agent_system.database.engine import (
@@ -34,7 +35,7 @@ from agent_system.database.engine import (
 )
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy, InlineReader
-from agent_system.database.translate import FAILURES, translate
+from agent_system.database.translate import FAILURES, translate, translated
 from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import URL, Dialect
+    from sqlalchemy import URL, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from agent_system.database.adapter import FusedConnection
@@ -251,6 +252,11 @@ class SqliteBackend:
         except FAILURES as exc:
             ours = translate(exc)
             raise ours from ours.__cause__
+
+    async def query(self, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
+        """Run free SQL that can only read."""
+        with translated():
+            return await run_query(self.engine, statement, limit)
 
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work in the next group commit."""

@@ -15,7 +15,7 @@ from agent_system.managers.isolation.plans import ScopeRules
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from sqlalchemy import Dialect
+    from sqlalchemy import Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -139,6 +139,11 @@ class ScopedDatabase(DatabaseManager):
     def another(self) -> DatabaseManager:
         """Not there in a scope."""
         _refuse("another()")
+
+    async def query(self, statement: TextClause, limit: int, *, timeout_seconds: float) -> tuple[list[str], list[Any]]:
+        """Not there in a scope: nobody can tell whose the rows of free SQL are."""
+        del statement, limit, timeout_seconds
+        _refuse("query()")
 
     async def health(self) -> EngineHealth:
         """Not there in a scope."""
