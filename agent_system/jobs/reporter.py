@@ -6,7 +6,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from agent_system.errors import DatabaseError, LeaseLostError
+from agent_system.errors import (
+    DatabaseCorruptError,
+    DatabaseError,
+    IntegrityError,
+    LeaseLostError,
+    NotConnectedError,
+    TransactionError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,6 +28,8 @@ logger = logging.getLogger("agent_system.jobs")
 T = TypeVar("T")
 
 FIRST_WAIT_SECONDS = 0.05
+# What no waiting mends.
+LASTING = (DatabaseCorruptError, IntegrityError, NotConnectedError, TransactionError)
 LONGEST_WAIT_SECONDS = 1.0
 
 
@@ -31,12 +40,14 @@ class Patience:
         self._is_waiting = False
 
     async def until_done(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Do something until the database does it; errors that are not the database's are the caller's."""
+        """Do something until the database does it; errors that waiting cannot mend are the caller's."""
         delay = FIRST_WAIT_SECONDS
         while True:
             try:
                 result = await attempt()
             except DatabaseError as exc:
+                if isinstance(exc, LASTING):
+                    raise
                 if not self._is_waiting:
                     self._is_waiting = True
                     logger.error("the database does not answer, and is asked again until it does: %s", exc)  # noqa: TRY400

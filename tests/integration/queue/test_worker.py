@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from agent_system.errors import ConfigurationError, DatabaseBusyError
+from agent_system.errors import ConfigurationError, DatabaseBusyError, NotConnectedError
 from agent_system.jobs import GiveUpError, JobContext, TryLaterError, Worker
 from agent_system.managers.queue.retries import RetryPolicy
 from agent_system.types import JobStatus
@@ -376,6 +376,35 @@ async def test_a_worker_waits_for_a_database_that_does_not_answer_and_says_so_on
         "the database does not answer",
         "the database answers again",
     ]
+
+
+async def test_a_worker_does_not_wait_for_a_database_that_was_closed(em: EntityManager, worker: Worker) -> None:
+    @worker.handler("a")
+    async def handle(context: JobContext) -> None:
+        await context.em.db.disconnect()
+
+    await em.queue.enqueue("a")
+    with pytest.raises(NotConnectedError):
+        await worker.run(em)
+
+
+async def test_jobs_of_short_handlers_are_claimed_ahead_and_given_back(em: EntityManager) -> None:
+    worker = Worker(concurrency=2, drain_seconds=5)
+    done = 0
+
+    @worker.handler("a")
+    async def handle(_context: JobContext) -> None:
+        nonlocal done
+        done += 1
+        if done == 50:
+            worker.stop()
+
+    await em.queue.enqueue_many([{"task_type": "a"}] * 100)
+    await worker.run(em)
+    assert worker.running == []
+    found = await em.queue.find()
+    assert sum(job.status is JobStatus.COMPLETED for job in found) == done
+    assert {(job.status, job.retries) for job in found} == {(JobStatus.COMPLETED, 0), (JobStatus.PENDING, 0)}
 
 
 def test_two_handlers_of_one_type_are_refused(worker: Worker) -> None:
