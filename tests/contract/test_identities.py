@@ -148,7 +148,8 @@ async def test_of_racing_links_one_wins(em: EntityManager) -> None:
 
 
 async def test_all_that_refers_to_an_identity_moves(database: DatabaseManager, em: EntityManager) -> None:
-    columns = identity_columns()
+    # Embeddings are written by the search alone, beside the rows that they are of.
+    columns = [column for column in identity_columns() if column.table.name != "embeddings"]
     assert {f"{column.table.name}.{column.name}" for column in columns} >= {"messages.user_id", "token_usage.user_id"}
     factories = Factories(em)
     attributes = {manager.entity.__tablename__: name for name, manager in managers_of(em)}
@@ -159,8 +160,12 @@ async def test_all_that_refers_to_an_identity_moves(database: DatabaseManager, e
     for column in columns:
         attribute = attributes.get(column.table.name)
         assert attribute is not None, f"the test cannot make rows of {column.table.name}"
-        for identity in ("old", "old", "new", "other"):
-            await factories.create(attribute, **{column.name: identity})
+        for number, identity in enumerate(("old", "old", "new", "other")):
+            # Of one game a player has only one that is active, and about one message only one opinion.
+            more: dict[str, Any] = {"game_type": f"game {number}"} if attribute == "games" else {}
+            if attribute == "message_feedback":
+                more["message_id"] = (await em.messages.create({"role": "user"})).id
+            await factories.create(attribute, **{column.name: identity}, **more)
         expected[f"{column.table.name}.{column.name}"] = 2
     merged = await em.identities.merge("old", "new")
     assert (merged.identity, dict(merged.moved)) == ("new", expected)
@@ -230,10 +235,14 @@ def managers_of(em: EntityManager) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in vars(em).items() if hasattr(value, "entity")]
 
 
+# Limits are set for a name by whoever pays; they do not add up when two names turn out to be one person.
+LIMITED_BY_NAME = {"budgets.user_id", "budget_accounts.user_id", "budget_reservations.user_id"}
+
+
 def test_columns_that_name_a_person_are_known() -> None:
     """A text column called user_id refers to an identity or is named in NAMED_IN."""
     known = {f"{column.table.name}.{column.name}" for column in identity_columns()}
     for table in metadata.sorted_tables:
         column = table.columns.get("user_id")
         if column is not None and column.type.python_type is str:
-            assert f"{table.name}.user_id" in known
+            assert f"{table.name}.user_id" in known | LIMITED_BY_NAME

@@ -49,7 +49,8 @@ class Sqlite:
             rows = executor.raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
             return "\n".join(row[3] for row in rows)
 
-        return await self.db.read(work)
+        # On the writer, which has used the full-text tables already that a trigger may name.
+        return await self.db.write(work)
 
     def is_indexed(self, explained: str, *, has_condition: bool) -> bool:
         scans = [line for line in explained.splitlines() if "SCAN" in line and not READ_ONCE.fullmatch(line)]

@@ -104,9 +104,10 @@ async def test_no_statement_of_a_workers_round_looks_at_what_is_over(
         assert not SCANS.search(explained), f"{plan.sql}\n{explained}"
 
 
-async def test_jobs_that_are_over_are_purged_and_counted(em: EntityManager) -> None:
+async def test_jobs_that_are_over_are_purged_and_counted(em: EntityManager, clock: Clock) -> None:
     (job,) = await em.queue.claim(1, types=["a"])
     await em.queue.complete(job)
+    clock.move(1)
     assert await em.queue.purge(timedelta(0), limit=10) == 10
     stats = await em.queue.stats()
     assert (stats.total, stats.ready) == (FINISHED + 4 - 10, 3)
