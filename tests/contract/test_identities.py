@@ -177,7 +177,7 @@ async def test_all_that_refers_to_an_identity_moves(database: DatabaseManager, e
         connection = await session.connection()
         for column in columns:
             rows = (await connection.execute(column.table.select().with_only_columns(column))).scalars().all()
-            assert sorted(rows) == ["new", "new", "new", "other"]
+            assert sorted(filter(None, rows)) == ["new", "new", "new", "other"]
 
 
 async def test_a_merge_takes_as_many_statements_for_many_rows_as_for_one(em: EntityManager) -> None:
