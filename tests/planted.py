@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, MetaData, Table, insert, select
+from sqlalchemy import Column, MetaData, Table, func, insert, select
 
 from agent_system.managers.isolation.registry import POLICIES
 from agent_system.models import metadata
@@ -35,8 +35,6 @@ UNMARKED: dict[str, str] = {
     "budget_reservations.user_id": "names the user",
     "token_usage.user_id": "names the user",
     "user_identities.id": "names the user",
-    "events.entity_id": "names an entity",
-    "events.entity_type": "a word of the layer",
     "events.event_type": "a word of the layer",
     "entity_relationships.source_id": "names an entity",
     "entity_relationships.source_type": "a word of the layer",
@@ -72,7 +70,7 @@ UNREFERENCED = {
 
 def mark(table: str, column: str) -> str:
     """The mark of a column."""
-    return f"{MARK}-{table}-{column}"
+    return f"{MARK}-{table}-{column}-end"
 
 
 def marked_columns() -> Iterator[Column[Any]]:
@@ -81,7 +79,8 @@ def marked_columns() -> Iterator[Column[Any]]:
         for column in table.columns:
             is_text = isinstance(column.type, (Text, Json))
             names_user = column.name in NAMES_USER and not column.foreign_keys
-            if is_text and not column.foreign_keys and not names_user and f"{table}.{column.name}" not in UNMARKED:
+            is_free = column.name not in {"entity_type", "entity_id"} and f"{table}.{column.name}" not in UNMARKED
+            if is_text and is_free and not column.foreign_keys and not names_user:
                 yield column
 
 
@@ -100,6 +99,10 @@ def plant(connection: Connection, tables: set[str], *, marked: bool = True) -> N
                 if marked:
                     values |= _marks(table, number)
                 connection.execute(insert(table).values(values))
+            if connection.dialect.supports_sequences and table.autoincrement_column is not None:
+                # The keys were given; the next ones that the database makes come after them.
+                sequence = func.pg_get_serial_sequence(table.name, table.autoincrement_column.name)
+                connection.execute(select(func.setval(sequence, 100)))
 
 
 def _owned(table: Table, row: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +115,8 @@ def _owned(table: Table, row: dict[str, Any]) -> dict[str, Any]:
             values[column.name] = ROWS[target.table.name][target.name]
     if "user_id" in table.columns:
         values["user_id"] = ADA if table.c.user_id.type.python_type is not str else str(ADA)
+    if "entity_id" in table.columns:
+        values |= {"entity_type": "agent", "entity_id": str(ROWS["agents"]["id"])}
     if table.name in {"budgets", "budget_accounts"}:
         values["scope_key"] = str(ADA)
     if table.name == "agent_permissions":

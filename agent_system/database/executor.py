@@ -70,6 +70,9 @@ class Executor(Protocol):
     def notify(self) -> None:
         """Let those who wait for changes look, once this unit of work is committed."""
 
+    def forget(self) -> None:
+        """Let what is deleted from now on leave nothing behind in the file; `DatabaseManager.scrub` does the rest."""
+
 
 class SqliteExecutor:
     """Runs on the thread of one SQLite connection; the transaction around it belongs to the caller.
@@ -141,6 +144,10 @@ class SqliteExecutor:
     def notify(self) -> None:
         """Nothing to do: every commit is seen by those who wait."""
 
+    def forget(self) -> None:
+        """Overwrite what is deleted with zeros (https://sqlite.org/pragma.html#pragma_secure_delete)."""
+        self.raw.execute("PRAGMA secure_delete = ON").fetchall()
+
     def _check_transaction(self) -> None:
         # A work may have caught the error that ended its transaction; its next statement would commit by itself.
         if self._only_in_transaction:
@@ -211,6 +218,9 @@ class PostgresExecutor:
         """Run a compiled statement once for each tuple of parameters."""
         if rows:
             self._run(plan, [tuple(row) for row in rows])
+
+    def forget(self) -> None:
+        """Nothing to do: the server's vacuum takes away what is deleted."""
 
     def notify(self) -> None:
         """Send a notification, which the server delivers when the transaction commits."""

@@ -16,7 +16,7 @@ from agent_system.database.lanes import uncancelled
 from agent_system.database.migrations import prepare_schema
 from agent_system.database.transactions import Transaction, current_transaction, entered
 from agent_system.database.translate import translated
-from agent_system.errors import DatabaseError, NotConnectedError, StatementTimeoutError
+from agent_system.errors import DatabaseError, NotConnectedError, StatementTimeoutError, TransactionError
 from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -195,11 +195,8 @@ class DatabaseManager:
         backend.check_may_write()
         with translated():
             inner = await backend.begin()
-        transaction = Transaction(
-            inner,
-            warn_seconds=self.settings.transaction_warn_seconds,
-            timeout_seconds=self.settings.transaction_timeout_seconds,
-        )
+        warn, timeout = self.settings.transaction_warn_seconds, self.settings.transaction_timeout_seconds
+        transaction = Transaction(inner, warn_seconds=warn, timeout_seconds=timeout)
         try:
             with entered(self, transaction):
                 yield transaction
@@ -249,10 +246,7 @@ class DatabaseManager:
             await uncancelled(changes.close())
 
     async def query(self, statement: TextClause, limit: int, *, timeout_seconds: float) -> tuple[list[str], list[Any]]:
-        """Run free SQL on a connection of its own that can only read; it sees what was committed.
-
-        Returns:
-            The names of the columns, and at most `limit` rows as the driver gives them.
+        """Run free SQL on a connection that can only read; returns its columns and at most `limit` committed rows.
 
         Raises:
             ValidationError: It does more than read.
@@ -265,6 +259,24 @@ class DatabaseManager:
         except TimeoutError:
             message = f"the query took longer than {timeout_seconds:g} s"
             raise StatementTimeoutError(message) from None
+
+    async def scrub(self, *, rebuild: bool = False) -> None:
+        """Take away what deletions have left behind in files, logs and full-text indexes.
+
+        Args:
+            rebuild: Write everything anew, so that nothing is left of what went long ago; nobody writes meanwhile.
+
+        Raises:
+            TransactionError: A transaction is open.
+            DatabaseBusyError: Another process kept the file busy; run it again.
+        """
+        backend = self._connected()
+        if current_transaction(self) is not None:
+            message = "scrub() rewrites files, which no transaction can; call it afterwards"
+            raise TransactionError(message)
+        backend.check_may_write()
+        with translated():
+            await backend.scrub(rebuild=rebuild)
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""

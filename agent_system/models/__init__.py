@@ -36,7 +36,7 @@ from agent_system.models.tasks import Task, TaskActivity, TaskDependency, TaskTo
 from agent_system.models.telemetry import AgentStatusEntry, ToolUsage
 from agent_system.models.todos import TodoItem, TodoList
 from agent_system.models.tools import Tool
-from agent_system.models.users import User, UserIdentity
+from agent_system.models.users import ErasureReceipt, User, UserIdentity
 
 __all__ = [
     "Agent",
@@ -64,6 +64,7 @@ __all__ = [
     "Embedding",
     "EmbeddingModel",
     "EntityRelationship",
+    "ErasureReceipt",
     "Event",
     "FeatureFlag",
     "File",

@@ -26,7 +26,7 @@ from agent_system.models.fields import (
 from agent_system.models.naming import keep_keys
 from agent_system.types import Int64, JsonObject, UserRole
 
-__all__ = ["User", "UserIdentity"]
+__all__ = ["ErasureReceipt", "User", "UserIdentity"]
 
 UNSHOWN = frozenset({"password_hash", "preferences"})
 
@@ -99,3 +99,17 @@ class UserIdentity(TableModel, table=True):
 
 
 keep_keys(UserIdentity, "email")
+
+
+class ErasureReceipt(TableModel, table=True):
+    """That somebody was erased, and what that did; nobody can tell from it who it was."""
+
+    __tablename__ = "erasure_receipts"
+
+    id: UUID = uuid_key("Key of the receipt, a UUIDv7.")
+    subject_digest: str = text_field(
+        "SHA-256 of the user's key, hexadecimal: who still knows the key finds the receipt by it.", unique=True
+    )
+    counts: JsonObject = json_object_field("How many rows of each table were deleted, anonymised or unnamed.")
+    created_at: datetime = created_at_field("When the user was erased, in UTC.")
+    updated_at: datetime = updated_at_field()

@@ -23,6 +23,7 @@ def key(number: int) -> UUID:
 ROWS: dict[str, dict[str, Any]] = {
     "users": {"id": key(1), "username": "Ada", "username_key": "ada", "preferences": {"theme": "dark"}},
     "user_identities": {"id": str(key(1)), "user_id": key(1), "display_name": "Ada"},
+    "erasure_receipts": {"id": key(17), "subject_digest": "e3b0c442", "counts": {"agents": {"deleted": 1}}},
     "tools": {"id": key(2), "name": "web_search", "name_key": "web_search"},
     "agents": {"id": key(3), "user_id": key(1), "name": "R\ud800", "name_key": "r\ud800", "capabilities": ["a\0b"]},
     "agent_tools": {"agent_id": key(3), "tool_id": key(2)},

@@ -137,6 +137,9 @@ class Backend(Protocol):
     async def query(self, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
         """Run free SQL that can only read; returns the columns and at most `limit` of the driver's rows."""
 
+    async def scrub(self, *, rebuild: bool) -> None:
+        """Take away what deletions have left behind; with `rebuild`, also what was deleted long ago."""
+
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work as one transaction."""
 

@@ -100,6 +100,11 @@ class PostgresBackend:
         with translated():
             return await run_query(self.engine, statement, limit)
 
+    async def scrub(self, *, rebuild: bool) -> None:
+        """Let the server give the space of deleted rows free; its own logs and archives are its administrator's."""
+        async with self._autocommit.connect() as connection:
+            await connection.exec_driver_sql("VACUUM FULL" if rebuild else "VACUUM")
+
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work as one transaction; repeated when the server broke a deadlock."""
         delay = RETRY_FIRST_SECONDS

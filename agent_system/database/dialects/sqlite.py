@@ -23,6 +23,7 @@ from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.sqlite_changes import SqliteChanges
 from agent_system.database.dialects.sqlite_queries import run_query
+from agent_system.database.dialects.sqlite_scrub import scrub
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
 from agent_system.database.driver import is_broken, is_busy, library_verdict, sqlite
 from agent_system.database.engine import (
@@ -257,6 +258,10 @@ class SqliteBackend:
         """Run free SQL that can only read."""
         with translated():
             return await run_query(self.engine, statement, limit)
+
+    async def scrub(self, *, rebuild: bool) -> None:
+        """Take away what deletions have left in the files."""
+        await scrub(self._writing.lane, self._turn, self._settings.lock_timeout_seconds, rebuild=rebuild)
 
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work in the next group commit."""

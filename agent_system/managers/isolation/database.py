@@ -145,6 +145,11 @@ class ScopedDatabase(DatabaseManager):
         del statement, limit, timeout_seconds
         _refuse("query()")
 
+    async def scrub(self, *, rebuild: bool = False) -> None:
+        """Not there in a scope."""
+        del rebuild
+        _refuse("scrub()")
+
     async def health(self) -> EngineHealth:
         """Not there in a scope."""
         _refuse("health()")

@@ -108,6 +108,10 @@ class ScopedExecutor:
         """Let those who wait for changes look."""
         self._inner.notify()
 
+    def forget(self) -> None:
+        """Let what is deleted from now on leave nothing behind in the file."""
+        self._inner.forget()
+
     def ask(self, look: Look, value: Any) -> bool:
         """Whether there is a row that may be named.
 

@@ -46,6 +46,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
             changes=frozenset({"display_name"}) | KEPT_BY_THE_LAYER,
             may_be_named=True,
         ),
+        "erasure_receipts": closed(),
         # Agents and what they work with.
         "agents": owned(user="user_id", agent="id", shared=True),
         "agent_tools": child("agent_id", "agents", follows_shared=True),

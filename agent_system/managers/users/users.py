@@ -5,15 +5,20 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.transactions import current_transaction
 from agent_system.errors import ValidationError
 from agent_system.managers.core.json_edits import merged
+from agent_system.managers.core.store import RowStore
+from agent_system.managers.privacy.erasure import Erasure
+from agent_system.managers.privacy.export import export
 from agent_system.managers.users.accounts import AccountManager
 from agent_system.managers.users.identity_writer import IdentityWriter, identity_writer
 from agent_system.managers.users.secret_box import SecretBox
+from agent_system.models import ErasureReceipt
 from agent_system.models.naming import name_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from uuid import UUID
 
     from agent_system.database.executor import Executor
@@ -67,6 +72,43 @@ class UserManager(AccountManager):
                 await self.revise(user.id, self._resealed)
                 changed += 1
         return changed
+
+    # Being forgotten, and getting what is one's own.
+
+    async def erase(self, id: UUID, *, rebuild: bool = False) -> ErasureReceipt:  # noqa: A002
+        """Delete or anonymise all that is a user's, in one transaction, and then take it out of the files.
+
+        `managers/privacy/registry.py` says what becomes of each table, and why. Erased again, the first receipt comes
+        back. Inside of a transaction the files are left alone: call `db.scrub()` after it. Backups that were made
+        before still hold everything.
+
+        Args:
+            id: Key of the user.
+            rebuild: Write the file anew, so that nothing is left of what was changed or deleted before either.
+
+        Raises:
+            NotFoundError: There is no such user, and has not been one.
+        """
+        user_id = self.store.keys.existing(id)["id"]
+        receipt = await self.run(self._erasure.of(user_id))
+        if current_transaction(self._db) is None:
+            await self._db.scrub(rebuild=rebuild)
+        return self._receipts.plans.hydrate.build(receipt)
+
+    async def export(self, id: UUID) -> AsyncIterator[str]:  # noqa: A002
+        """Yield one JSON document, in pieces, with all that is a user's or was written by them, by table.
+
+        It is read a page at a time, so that it takes little memory; what changes meanwhile may be in it or not. Hashes
+        of passwords are not in it, sealed secrets stay sealed.
+
+        Args:
+            id: Key of the user.
+
+        Raises:
+            NotFoundError: There is no such user.
+        """
+        async for piece in export(self._db, self.store.keys.existing(id)["id"], self._clock()):
+            yield piece
 
     # Finding.
 
@@ -130,6 +172,14 @@ class UserManager(AccountManager):
     def _resealed(self, user: Mapping[str, Any]) -> dict[str, Any]:
         preferences = self._secret_box.reseal(user["id"], user["preferences"])
         return {} if preferences == user["preferences"] else {"preferences": preferences}
+
+    @cached_property
+    def _receipts(self) -> RowStore[ErasureReceipt]:
+        return RowStore(ErasureReceipt, self._db.dialect, self._clock)
+
+    @cached_property
+    def _erasure(self) -> Erasure:
+        return Erasure(self._receipts, self._db.dialect, self._clock)
 
     @cached_property
     def _identities(self) -> IdentityWriter:
