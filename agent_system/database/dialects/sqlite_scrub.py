@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import column, insert, table
+
 from agent_system.database.driver import is_busy, sqlite
 from agent_system.database.turns import Backoff
 
@@ -47,9 +49,9 @@ def _scrub(raw: sqlite3.Connection, rebuild: bool) -> None:  # noqa: FBT001 (pas
     raw.execute("PRAGMA secure_delete = ON").fetchall()
     try:
         for (name,) in raw.execute(FULL_TEXT).fetchall():
-            quoted = '"' + name.replace('"', '""') + '"'
-            # Deleted words stay in the index's segments until these are merged.
-            raw.execute(f"INSERT INTO {quoted}({quoted}) VALUES ('optimize')")
+            # Deleted words stay in the index's segments until these are merged. The column that is called as the table
+            # takes commands.
+            raw.execute(str(insert(table(name, column(name)))), {name: "optimize"})
         if rebuild:
             raw.execute("VACUUM")
         busy, _in_log, _moved = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -137,7 +137,7 @@ LISTING = """\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 22 21 0:30 / /mnt/shared\\040folder rw - nfs4 server:/export rw
 23 21 0:31 / /mnt/shared\\040folder/local rw - ext4 /dev/sdb1 rw
-24 21 0:32 / /work rw - fuse.sshfs me@host: rw
+24 21 0:32 / /remote rw - fuse.sshfs me@host: rw
 """
 
 
@@ -148,7 +148,7 @@ LISTING = """\
         ("/mnt/shared folder/system.db", "nfs4", True),
         ("/mnt/shared folder/local/system.db", "ext4", False),
         ("/mnt/shared folders/system.db", "ext4", False),
-        ("/work/system.db", "fuse.sshfs", True),
+        ("/remote/system.db", "fuse.sshfs", True),
     ],
 )
 def test_the_mount_of_a_path_is_the_nearest_one(path: str, kind: str, is_network: bool) -> None:  # noqa: FBT001
