@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from uuid_utils.compat import uuid7
 
-from agent_system.errors import ConflictError, ForeignKeyError, NotFoundError, ValidationError
+from agent_system.errors import ConflictError, DuplicateKeyError, ForeignKeyError, NotFoundError, ValidationError
 from agent_system.managers.users.identity_merge import identity_columns
 from agent_system.models import User, metadata
 from agent_system.testing.factories import Factories
@@ -191,6 +191,28 @@ async def test_a_merge_takes_as_many_statements_for_many_rows_as_for_one(em: Ent
     assert counts[0] == counts[1]
     # Two looks, a move for each column, the removal and the event.
     assert counts[0] <= len(identity_columns()) + 5
+
+
+async def test_what_both_remember_stays_once(em: EntityManager) -> None:
+    for identity in ("old", "new"):
+        await em.identities.ensure(identity)
+        await em.memories.create({"user_id": identity, "content": "likes tea"})
+        await em.memories.create({"user_id": identity, "content": "likes tea", "guild_id": "1"})
+    await em.memories.create({"user_id": "old", "content": "cooks"})
+    merged = await em.identities.merge("old", "new")
+    assert merged.moved == {"memories.user_id": 3}
+    active = await em.memories.find(user_id="new", status="active")
+    assert sorted((row.content, row.guild_id or "") for row in active) == [
+        ("cooks", ""),
+        ("likes tea", ""),
+        ("likes tea", "1"),
+    ]
+    parts = await em.memories.find(user_id="new", status="consolidated")
+    assert {part.consolidated_into for part in parts} == {row.id for row in active if row.content == "likes tea"}
+    # The digest is that of its new owner: said again, it is the same memory.
+    with pytest.raises(DuplicateKeyError):
+        await em.memories.create({"user_id": "new", "content": "cooks"})
+    assert (await em.memories.create({"user_id": "old", "content": "cooks"})).user_id == "old"
 
 
 async def test_what_cannot_be_merged_stays(em: EntityManager, ada: User) -> None:

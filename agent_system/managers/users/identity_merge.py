@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import update
 
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
+from agent_system.managers.users.memory_merge import move_memories
 from agent_system.models import metadata
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["IdentityMerge", "MergedIdentities", "identity_columns"]
 
-# Columns that name a person without a foreign key, in the words of whoever wrote them.
+# Columns that name a person without a foreign key, in the words of whoever wrote them. Not those of budgets: a limit is
+# set for a name, and two that were spent of separately are no longer one limit.
 NAMED_IN = ("token_usage.user_id",)
 TAKEN_OVER = ("user_id", "discord_id", "email", "phone_number")
 
@@ -74,7 +76,10 @@ class IdentityMerge:
         if source is None or target is None:
             raise NotFoundError(self._store.name, from_id if source is None else into_id)
         self._check(source, target)
-        moved = {f"{one.table.name}.{one.name}": _move(executor, one, from_id, into_id) for one in self._columns}
+        moved = {"memories.user_id": move_memories(executor, from_id, into_id)}
+        for one in self._columns:
+            name = f"{one.table.name}.{one.name}"
+            moved[name] = moved.get(name, 0) + _move(executor, one, from_id, into_id)
         changes = {key: source[key] for key in TAKEN_OVER if target[key] is None and source[key] is not None}
         meta = {**source["meta"], **target["meta"]}
         if meta != target["meta"]:
