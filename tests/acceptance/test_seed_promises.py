@@ -25,6 +25,7 @@ from agent_system.errors import (
     ValidationError,
 )
 from agent_system.managers.ledger.usage import Usage
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,19 +37,9 @@ NOW = datetime(2026, 3, 15, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

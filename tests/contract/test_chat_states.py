@@ -11,7 +11,7 @@ import pytest
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import ValidationError
 from agent_system.types import JobStatus
-from tests.clocks import Clock
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
@@ -21,7 +21,7 @@ MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock.ahead()
 
 
 @pytest.fixture

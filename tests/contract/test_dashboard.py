@@ -10,6 +10,7 @@ import pytest
 from agent_system import EntityManager
 from agent_system.errors import CursorError, NotFoundError, ValidationError
 from agent_system.types import TaskStatus
+from tests.clock import Clock
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
@@ -18,18 +19,9 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from agent_system.errors import (
 )
 from agent_system.managers.queue.effects import effect_key
 from agent_system.types import EffectState
-from tests.clocks import Clock
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
@@ -41,7 +41,7 @@ class World:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock.ahead()
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def job(em: EntityManager) -> Job:
 
 
 async def next_attempt(em: EntityManager, clock: Clock) -> Job:
-    clock.move(10)
+    clock.move(seconds=10)
     (job,) = await em.queue.claim(lease_seconds=10)
     return job
 

@@ -14,6 +14,7 @@ from agent_system.errors import DuplicateKeyError, NotFoundError, ValidationErro
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.cascade import AUDITED_TABLES
 from agent_system.testing.factories import Factories
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 AUDITED = ("agents", "tools", "tasks", "context_documents", "processes")
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @pytest.fixture
@@ -195,7 +186,7 @@ async def test_changes_become_links_of_a_chain(em: EntityManager) -> None:
 
 
 async def test_events_of_one_entity(database: DatabaseManager) -> None:
-    clock = Clock()
+    clock = Clock(NOON)
     em = EntityManager(database, clock=clock)
     key = uuid4()
     for hours, event_type in ((30, "old"), (2, "seen"), (1, "moved"), (0, "seen")):

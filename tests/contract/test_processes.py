@@ -13,22 +13,13 @@ from agent_system.entity_manager import EntityManager
 from agent_system.errors import ForeignKeyError, NotFoundError, TransitionError, ValidationError
 from agent_system.managers.processes.process_states import TRANSITIONS
 from agent_system.types import ProcessInstanceStatus as Status
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.models import Process, ProcessInstance
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 async def make(em: EntityManager, name: str = "deploy", **data: Any) -> Process:
@@ -111,7 +102,7 @@ async def test_racing_defaults_leave_one(em: EntityManager) -> None:
 
 
 async def test_a_run_counts_in_its_process(database: DatabaseManager) -> None:
-    clock = Clock()
+    clock = Clock(NOON)
     em = EntityManager(database, clock=clock)
     process = await make(em)
     task = uuid4()

@@ -12,7 +12,7 @@ from agent_system.entity_manager import EntityManager
 from agent_system.errors import LeaseLostError, NotFoundError, TransitionError, ValidationError
 from agent_system.managers.queue.retries import RetryPolicy
 from agent_system.types import DependencyPolicy, JobStatus, PromiseStatus, PromiseType
-from tests.clocks import Clock
+from tests.clock import Clock
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CHAT, MESSAGE = 7, 70
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock.ahead()
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ async def test_a_worker_keeps_a_promise_with_its_job(em: EntityManager, clock: C
     started = await em.promises.start(promise.id, job=job)
     assert (started.status, started.started_at) == (PromiseStatus.IN_PROGRESS, clock.now)
     assert (await em.promises.progress(promise.id, 0.5)).progress == 0.5
-    clock.move(5)
+    clock.move(seconds=5)
     done = await em.promises.complete(promise.id, "here it is", job=job)
     assert (done.status, done.result_summary, done.progress) == (PromiseStatus.COMPLETED, "here it is", 1.0)
     assert done.completed_at == clock.now
@@ -226,7 +226,7 @@ async def test_an_attempt_that_fails_is_followed_by_another(em: EntityManager, c
     # Seed 000's code counted each attempt twice and never tried again.
     promise = await make(em)
     for attempt in range(4):
-        clock.move(100_000)
+        clock.move(seconds=100_000)
         job = await claimed(em, promise)
         assert job.retries == attempt
         await em.promises.start(promise.id, job=job)
@@ -240,7 +240,7 @@ async def test_who_lost_the_lease_changes_nothing(em: EntityManager, clock: Cloc
     promise = await make(em)
     late = await claimed(em, promise, lease_seconds=10)
     await em.promises.start(promise.id, job=late)
-    clock.move(11)
+    clock.move(seconds=11)
     job = await claimed(em, promise)
     for call in (
         em.promises.start(promise.id, job=late),
@@ -390,7 +390,7 @@ async def test_stalled_is_who_lost_the_lease_however_old_the_others_are(em: Enti
     for promise in (old, dead):
         await em.promises.start(promise.id, job=jobs[promise.id])
     for _ in range(100):
-        clock.move(50)
+        clock.move(seconds=50)
         await em.queue.heartbeat(jobs[old.id], 60)
     assert [promise.id for promise in await em.promises.stalled()] == [dead.id]
     await em.promises.start(dead.id, job=await claimed(em, dead))

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import ConflictError, DuplicateKeyError, NotFoundError, ValidationError
 from agent_system.managers.core.templates import fill_in
+from tests.clock import Clock
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
@@ -21,22 +22,9 @@ if TYPE_CHECKING:
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, **delta: float) -> None:
-        self.now += timedelta(**delta)
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(START)
 
 
 @pytest.fixture
@@ -104,7 +92,7 @@ async def test_what_a_program_writes_by_itself_is_seen(em: EntityManager, databa
 async def test_versions_put_each_author_beside_what_they_wrote(em: EntityManager, clock: Clock) -> None:
     await make(em, created_by="ada")
     for content, author in (("two", "grace"), ("three", None)):
-        clock.forward(hours=1)
+        clock.move(hours=1)
         await em.prompts.update_content("greeting", content, author=author, reason=f"for {content}")
     versions = await em.prompts.versions("Greeting")
     assert [(each.version, each.content, each.author, each.reason) for each in versions] == [
@@ -125,9 +113,9 @@ async def test_versions_put_each_author_beside_what_they_wrote(em: EntityManager
 async def test_as_of_tells_what_was_said_at_a_moment(em: EntityManager, clock: Clock) -> None:
     prompt = await make(em)
     for content in ("two", "three"):
-        clock.forward(hours=1)
+        clock.move(hours=1)
         await em.prompts.update_content("greeting", content)
-    clock.forward(days=1)
+    clock.move(days=1)
 
     async def said(**delta: float) -> str | None:
         found = await em.prompts.as_of("greeting", START + timedelta(**delta))

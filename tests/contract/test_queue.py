@@ -21,7 +21,7 @@ from agent_system.errors import (
 )
 from agent_system.managers.queue.retries import RetryPolicy
 from agent_system.types import JobStatus
-from tests.clocks import Clock
+from tests.clock import Clock
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock.ahead()
 
 
 @pytest.fixture
@@ -202,9 +202,9 @@ async def test_a_job_is_not_begun_before_its_time(em: EntityManager, clock: Cloc
     never = await em.queue.enqueue("a", scheduled_for=datetime(9999, 12, 31, tzinfo=UTC))
     past = await em.queue.enqueue("a", scheduled_for=datetime(1970, 1, 1, tzinfo=UTC))
     assert [job.id for job in await em.queue.claim(9)] == [past.id]
-    clock.move(29.9)
+    clock.move(seconds=29.9)
     assert await em.queue.claim(9) == []
-    clock.move(0.1)
+    clock.move(seconds=0.1)
     assert [job.id for job in await em.queue.claim(9)] == [later.id]
     assert await status_of(em, never) is JobStatus.PENDING
 
@@ -220,7 +220,7 @@ async def test_a_changed_schedule_counts(em: EntityManager, clock: Clock) -> Non
 async def test_a_job_whose_time_is_over_is_cancelled_instead(em: EntityManager, clock: Clock) -> None:
     late = await em.queue.enqueue("a", expires_in=10, priority=9)
     fresh = await em.queue.enqueue("a", expires_in=100)
-    clock.move(10)
+    clock.move(seconds=10)
     assert [job.id for job in await em.queue.claim(1)] == [fresh.id]
     found = await em.queue.require(late.id)
     assert (found.status, found.completed_at) == (JobStatus.CANCELLED, clock.now)
@@ -302,9 +302,9 @@ async def test_what_was_claimed_for_somebody_who_gave_up_waits_again(em: EntityM
 async def test_a_job_whose_worker_does_not_come_back_is_claimed_again(em: EntityManager, clock: Clock) -> None:
     await em.queue.enqueue("a", max_retries=1)
     first = await claim_one(em, lease_seconds=30, worker="w1")
-    clock.move(29)
+    clock.move(seconds=29)
     assert await em.queue.claim(1) == []
-    clock.move(1)
+    clock.move(seconds=1)
     assert [job.id for job in await em.queue.stalled()] == [first.id]
     second = await claim_one(em, worker="w2")
     assert (second.id, second.assigned_to, second.retries, second.lease_token) == (first.id, "w2", 1, 2)
@@ -327,7 +327,7 @@ async def test_a_job_that_is_lost_again_and_again_is_a_dead_letter(em: EntityMan
     job = await em.queue.enqueue("poison", max_retries=2)
     for _ in range(3):
         await claim_one(em, lease_seconds=1)
-        clock.move(1)
+        clock.move(seconds=1)
     assert await em.queue.claim(5) == []
     dead = await em.queue.require(job.id)
     assert (dead.status, dead.retries, dead.completed_at) == (JobStatus.FAILED, 2, clock.now)
@@ -337,9 +337,9 @@ async def test_a_job_that_is_lost_again_and_again_is_a_dead_letter(em: EntityMan
 async def test_a_heartbeat_prolongs_a_lease(em: EntityManager, clock: Clock) -> None:
     await em.queue.enqueue_many([{"task_type": "a"}] * 2)
     kept, lost = await em.queue.claim(2, lease_seconds=10)
-    clock.move(9)
+    clock.move(seconds=9)
     await em.queue.heartbeat(kept, 10)
-    clock.move(9)
+    clock.move(seconds=9)
     assert (await claim_one(em)).id == lost.id
     assert await em.queue.heartbeat_many([kept, lost]) == {lost.id: JobStatus.IN_PROGRESS}
     assert await em.queue.heartbeat_many([]) == {}
@@ -347,9 +347,9 @@ async def test_a_heartbeat_prolongs_a_lease(em: EntityManager, clock: Clock) -> 
 
 async def test_a_lease_beyond_every_lease_is_no_lease(em: EntityManager, clock: Clock) -> None:
     job = await em.queue.enqueue("a")
-    clock.move(10 * 365 * 86_400)
+    clock.move(seconds=10 * 365 * 86_400)
     await claim_one(em)
-    clock.move(-10 * 365 * 86_400)
+    clock.move(seconds=-10 * 365 * 86_400)
     assert (await claim_one(em)).id == job.id
 
 
@@ -358,7 +358,7 @@ async def test_stalled_jobs_are_released(em: EntityManager, clock: Clock) -> Non
     await em.queue.enqueue("b", max_retries=0)
     await em.queue.enqueue("c", expires_in=5)
     await em.queue.claim(2, lease_seconds=10, types=["a", "b"])
-    clock.move(10)
+    clock.move(seconds=10)
     released = {job.task_type: job for job in await em.queue.release_stalled()}
     assert {name: job.status for name, job in released.items()} == {"a": JobStatus.PENDING, "b": JobStatus.FAILED}
     assert (released["a"].retries, await em.queue.release_stalled()) == (1, [])
@@ -373,7 +373,7 @@ async def test_a_completed_job_has_its_result(em: EntityManager, clock: Clock) -
     await em.queue.enqueue_many([{"task_type": "a"}] * 3)
     jobs = await em.queue.claim(3)
     results = [{"text": "\0\ud800 'é\"", "n": [1, None]}, None, 0]
-    clock.move(5)
+    clock.move(seconds=5)
     await asyncio.gather(*(em.queue.complete(job, result) for job, result in zip(jobs, results, strict=True)))
     done = [await em.queue.require(job.id) for job in jobs]
     assert [job.result for job in done] == results
@@ -399,9 +399,9 @@ async def test_a_failed_job_is_tried_again_ever_later(em: EntityManager, clock: 
         failed = await em.queue.fail(job, f"after {wait}")
         assert (failed.status, failed.scheduled_for) == (JobStatus.PENDING, clock.now + timedelta(seconds=wait))
         assert await em.queue.require(job.id) == failed
-        clock.move(wait - 0.001)
+        clock.move(seconds=wait - 0.001)
         assert await em.queue.claim(1) == []
-        clock.move(0.001)
+        clock.move(seconds=0.001)
     failed = await em.queue.fail(await claim_one(em), "at last")
     assert (failed.status, failed.retries, failed.error_message) == (JobStatus.FAILED, 2, "at last")
     assert failed.completed_at == clock.now
@@ -446,7 +446,7 @@ async def test_the_writes_of_a_handler_and_the_completion_are_one_transaction(em
     with pytest.raises(RuntimeError, match="half-way"):
         await handle_half()
     assert (await em.hosts.count(), await status_of(em, job)) == (0, JobStatus.IN_PROGRESS)
-    clock.move(10)
+    clock.move(seconds=10)
     second = await claim_one(em)
     with pytest.raises(LeaseLostError):
         async with em.queue.completing(job):
@@ -485,7 +485,7 @@ async def test_a_cancelled_job_is_not_begun_and_a_running_one_is_lost(em: Entity
         cancelled = await em.queue.cancel(job.id, "no longer needed")
         assert (cancelled.status, cancelled.error_message) == (JobStatus.CANCELLED, "no longer needed")
         assert await em.queue.cancel(job.id) == cancelled
-    clock.move(100)
+    clock.move(seconds=100)
     assert await em.queue.claim(9) == []
     with pytest.raises(LeaseLostError, match="cancelled") as caught:
         await em.queue.complete(held)
@@ -510,7 +510,7 @@ async def test_only_what_is_not_over_can_be_cancelled(em: EntityManager) -> None
 async def test_a_job_that_failed_can_begin_anew(em: EntityManager, clock: Clock) -> None:
     await em.queue.enqueue("a", max_retries=0, expires_in=5)
     job = await em.queue.fail(await claim_one(em), "no")
-    clock.move(100)
+    clock.move(seconds=100)
     again = await em.queue.retry(job.id)
     assert (again.status, again.retries, again.completed_at) == (JobStatus.PENDING, 0, None)
     assert (await claim_one(em)).lease_token == 2
@@ -566,7 +566,7 @@ async def test_old_jobs_are_purged_in_batches(em: EntityManager, clock: Clock) -
     for _ in range(7):
         await em.queue.enqueue("a")
         await em.queue.complete(await claim_one(em))
-        clock.move(10)
+        clock.move(seconds=10)
     await em.queue.enqueue("waiting")
     assert await em.queue.purge(timedelta(seconds=45), batch=2) == 3
     assert await em.queue.purge(clock.now, limit=1, batch=2) == 1
@@ -585,7 +585,7 @@ async def test_statistics_count_what_there_is(em: EntityManager, clock: Clock) -
     await claim_one(em, types=["a"], lease_seconds=5)
     await em.queue.complete(await claim_one(em, types=["b"]))
     await em.queue.pause("c")
-    clock.move(5)
+    clock.move(seconds=5)
     stats = await em.queue.stats()
     assert stats.by_status == {
         JobStatus.PENDING: 2,

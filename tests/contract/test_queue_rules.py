@@ -10,7 +10,7 @@ import pytest
 
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import ValidationError
-from tests.clocks import Clock
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock.ahead()
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_a_lost_job_of_a_paused_type_waits_too(em: EntityManager, clock: C
     await enqueue(em, "ab")
     await em.queue.claim(2, lease_seconds=5)
     await em.queue.pause("a")
-    clock.move(5)
+    clock.move(seconds=5)
     assert types(await em.queue.claim(9)) == "b"
     await em.queue.resume("a")
     assert types(await em.queue.claim(9)) == "a"
@@ -66,7 +66,7 @@ async def test_only_so_many_jobs_of_a_type_run_at_once(em: EntityManager, clock:
     assert await em.queue.claim(9) == []
     await em.queue.complete(first[0])
     assert types(await em.queue.claim(9, lease_seconds=5)) == "a"
-    clock.move(5)
+    clock.move(seconds=5)
     # What was lost runs again instead of itself.
     assert sorted(types(await em.queue.claim(9))) == ["a", "a", "b"]
     await em.queue.limit("a", max_running=None)
@@ -124,9 +124,9 @@ async def test_a_type_may_let_more_jobs_with_one_key_run(em: EntityManager) -> N
 async def test_a_lost_job_keeps_its_key(em: EntityManager, clock: Clock) -> None:
     lost, _waiting = await enqueue(em, "aa", concurrency_key="k")
     await em.queue.claim(2, lease_seconds=5)
-    clock.move(5)
+    clock.move(seconds=5)
     assert [job.id for job in await em.queue.claim(2, lease_seconds=5)] == [lost.id]
-    clock.move(5)
+    clock.move(seconds=5)
     assert [job.id for job in await em.queue.claim(1)] == [lost.id]
 
 
@@ -135,15 +135,15 @@ async def test_only_so_many_jobs_of_a_type_begin_in_a_while(em: EntityManager, c
     await enqueue(em, "a" * 9)
     await enqueue(em, "b")
     assert types(await em.queue.claim(2)) == "aa"
-    clock.move(4)
+    clock.move(seconds=4)
     jobs = await em.queue.claim(9)
     assert types(jobs) == "ab"
     await em.queue.complete(jobs[0])
-    clock.move(5.9)
+    clock.move(seconds=5.9)
     assert await em.queue.claim(9) == []
-    clock.move(0.1)
+    clock.move(seconds=0.1)
     assert types(await em.queue.claim(9)) == "aa"
-    clock.move(4)
+    clock.move(seconds=4)
     assert types(await em.queue.claim(9)) == "a"
 
 
@@ -151,7 +151,7 @@ async def test_a_clock_that_is_set_back_does_not_stop_a_rate(em: EntityManager, 
     await em.queue.limit("a", rate_limit=1, rate_seconds=10)
     await enqueue(em, "aa")
     assert types(await em.queue.claim(9)) == "a"
-    clock.move(-3_600)
+    clock.move(seconds=-3_600)
     assert types(await em.queue.claim(9)) == "a"
 
 

@@ -12,7 +12,7 @@ import pytest
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import MissingExtraError, ValidationError
 from agent_system.managers.queue.cron import next_time
-from tests.clocks import Clock
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clock() -> Clock:
-    clock = Clock()
+    clock = Clock.ahead()
     clock.now = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
     return clock
 
@@ -34,7 +34,7 @@ async def test_a_schedule_makes_a_job_at_each_of_its_times(em: EntityManager, cl
     schedule = await em.queue.schedule("report", "0 * * * *", "report", {"to": "ada"}, priority=8)
     assert schedule.next_run_at == datetime(2026, 3, 1, 13, tzinfo=UTC)
     assert await em.queue.run_schedules() == []
-    clock.move(3_600)
+    clock.move(seconds=3_600)
     (job,) = await em.queue.run_schedules()
     assert (job.task_type, job.payload, job.priority) == ("report", {"to": "ada"}, 8)
     assert job.meta == {"schedule": "report", "time": "2026-03-01T13:00:00+00:00"}
@@ -45,27 +45,27 @@ async def test_a_schedule_makes_a_job_at_each_of_its_times(em: EntityManager, cl
 
 async def test_times_that_nobody_saw_come_are_made_up_for_by_one_job(em: EntityManager, clock: Clock) -> None:
     await em.queue.schedule("report", "*/5 * * * *", "report")
-    clock.move(86_400)
+    clock.move(seconds=86_400)
     assert len(await em.queue.run_schedules()) == 1
     assert await em.queue.run_schedules() == []
 
 
 async def test_of_many_workers_at_once_one_makes_the_job(em: EntityManager, clock: Clock) -> None:
     await em.queue.schedule("report", "0 * * * *", "report")
-    clock.move(3_600)
+    clock.move(seconds=3_600)
     made = await asyncio.gather(*(em.queue.run_schedules() for _ in range(16)))
     assert sum(map(len, made)) == await em.queue.count() == 1
 
 
 async def test_a_schedule_that_is_there_is_changed(em: EntityManager, clock: Clock) -> None:
     first = await em.queue.schedule("report", "0 * * * *", "report")
-    clock.move(1_800)
+    clock.move(seconds=1_800)
     same = await em.queue.schedule("report", "0 * * * *", "report", {"n": 1})
     assert (same.next_run_at, same.payload) == (first.next_run_at, {"n": 1})
     other = await em.queue.schedule("report", "30 6 * * *", "report", timezone="Asia/Kolkata")
     assert other.next_run_at == datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
     await em.queue.schedules.update("report", {"is_active": False})
-    clock.move(86_400 * 2)
+    clock.move(seconds=86_400 * 2)
     assert await em.queue.run_schedules() == []
     assert await em.queue.schedules.delete("report")
 

@@ -16,7 +16,7 @@ from agent_system.database.manager import DatabaseManager
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import LeaseLostError
 from agent_system.managers.queue.retries import RetryPolicy
-from tests.clocks import Clock
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -54,7 +54,7 @@ class Queue(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.clock = Clock()
+        self.clock = Clock.ahead()
         self.db = DatabaseManager(self.url, auto_migrate=False)
         self.em = EntityManager(self.db, clock=self.clock)
         self.em.queue.retry_policy = RetryPolicy(random=lambda: 1.0, first_seconds=5, factor=1)
@@ -176,7 +176,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 4, 11]))
     def wait(self, seconds: int) -> None:
-        self.clock.move(seconds)
+        self.clock.move(seconds=seconds)
 
     @invariant()
     def every_job_stands_where_the_list_says(self) -> None:

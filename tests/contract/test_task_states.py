@@ -14,23 +14,13 @@ from agent_system.errors import NotFoundError, TransitionError, ValidationError
 from agent_system.managers.core.audit import audit_context
 from agent_system.managers.tasks.states import ENDED, TRANSITIONS
 from agent_system.types import TaskStatus
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from agent_system import DatabaseManager
     from agent_system.models import Task
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that moves by a second whenever it is read."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
 
 
 async def make_task(em: EntityManager, **data: Any) -> Task:
@@ -69,7 +59,7 @@ async def test_update_obeys_the_table(em: EntityManager, status: TaskStatus) -> 
 
 
 async def test_a_life(database: DatabaseManager) -> None:
-    em = EntityManager(database, clock=Clock())
+    em = EntityManager(database, clock=Clock(NOW, tick=timedelta(seconds=1)))
     task = await make_task(em)
     running = await em.tasks.update(task.id, {"status": "running", "pid": 7})
     assert running.started_at is not None

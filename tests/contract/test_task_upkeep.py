@@ -12,6 +12,7 @@ from agent_system import EntityManager
 from agent_system.errors import ValidationError
 from agent_system.managers.tasks.upkeep import is_running
 from agent_system.types import TaskStatus, ToolCallState
+from tests.clock import Clock
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
@@ -21,18 +22,9 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture

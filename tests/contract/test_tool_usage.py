@@ -14,6 +14,7 @@ from agent_system.errors import ForeignKeyError, ValidationError
 from agent_system.managers.telemetry.call_fields import LONGEST_PARAMETER, LONGEST_RESULT
 from agent_system.managers.telemetry.secret_patterns import REDACTED
 from agent_system.types import ToolCallState, ToolErrorCategory
+from tests.clock import Clock
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
@@ -24,22 +25,9 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, **time: float) -> None:
-        self.now += timedelta(**time)
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture
@@ -50,11 +38,11 @@ def em(database: DatabaseManager, clock: Clock) -> EntityManager:
 async def test_a_call_is_a_row_from_before_it_runs(em: EntityManager, clock: Clock) -> None:
     asked = await em.tool_usage.request("c1", "Bash", {"command": "make"})
     assert (asked.state, asked.started_at, asked.success) == (ToolCallState.REQUESTED, None, None)
-    clock.pass_(seconds=1)
+    clock.move(seconds=1)
     begun = await em.tool_usage.start("c1", "Bash", {"command": "make"})
     assert (begun.id, begun.state, begun.started_at) == (asked.id, ToolCallState.RUNNING, clock.now)
     assert [call.call_id for call in await em.tool_usage.in_progress()] == ["c1"]
-    clock.pass_(seconds=1.5)
+    clock.move(seconds=1.5)
     done = await em.tool_usage.finish("c1", result={"lines": 3}, input_tokens=10, output_tokens=4)
     assert (done.id, done.state, done.success, done.duration_ms) == (asked.id, ToolCallState.DONE, True, 1500.0)
     assert (done.result, done.input_tokens, done.completed_at) == ('{"lines": 3}', 10, clock.now)
@@ -65,11 +53,11 @@ async def test_a_call_is_a_row_from_before_it_runs(em: EntityManager, clock: Clo
 
 async def test_what_is_told_twice_is_written_once(em: EntityManager, clock: Clock) -> None:
     first = await em.tool_usage.start("c1", "Read", {"file_path": "a"})
-    clock.pass_(seconds=1)
+    clock.move(seconds=1)
     assert await em.tool_usage.start("c1", "Read", {"file_path": "a"}) == first
     assert (await em.tool_usage.request("c1", "Read")).state is ToolCallState.RUNNING
     ended = await em.tool_usage.finish("c1", error="permission denied")
-    clock.pass_(seconds=1)
+    clock.move(seconds=1)
     assert await em.tool_usage.finish("c1", result="ok") == ended
     assert (ended.state, ended.error_category) == (ToolCallState.FAILED, ToolErrorCategory.PERMISSION)
     assert await em.tool_usage.count() == 1
@@ -112,7 +100,7 @@ async def test_calls_without_ids_are_told_by_task_tool_and_parameters(em: Entity
     task = await em.tasks.create({"instruction": "i"})
     started = {}
     for name in ("a", "b", "a"):
-        clock.pass_(seconds=1)
+        clock.move(seconds=1)
         started.setdefault(name, await em.tool_usage.start(None, "Read", {"file_path": name}, task_id=task.id))
     await em.tool_usage.start(None, "Bash", {"command": "ls"}, task_id=task.id)
     b = await em.tool_usage.finish(None, tool_name="Read", parameters={"file_path": "b"}, task_id=task.id)
@@ -243,7 +231,7 @@ async def test_calls_of_dead_tasks_are_given_up(em: EntityManager, clock: Clock)
     with recorded_statements() as statements:
         assert await em.tool_usage.interrupt_abandoned() == 1
     assert len(statements) == 1
-    clock.pass_(hours=2)
+    clock.move(hours=2)
     assert await em.tool_usage.interrupt_abandoned(timedelta(hours=1)) == 1
     states = {call.call_id: call.state.value for call in await em.tool_usage.find()}
     assert states == {"dead": "interrupted", "alive": "running", "nobody's": "interrupted", "dead2": "done"}

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from agent_system.errors import ValidationError
-from agent_system.managers.core.moments import aware
+from agent_system.managers.core.moments import within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +34,7 @@ def between(column: Any, filters: Mapping[str, Any]) -> list[ColumnElement[bool]
     Raises:
         ValidationError: One is no datetime, or has no time zone.
     """
-    since, until = (_moment(filters, key) for key in ("since", "until"))
-    return [
-        *([] if since is None else [column >= since]),
-        *([] if until is None else [column < until]),
-    ]
+    return within(column, _moment(filters, "since"), _moment(filters, "until"))
 
 
 def tags_of(filters: Mapping[str, Any]) -> tuple[list[str], bool]:
@@ -67,4 +63,4 @@ def _moment(filters: Mapping[str, Any], key: str) -> datetime | None:
     if not isinstance(moment, datetime):
         message = f"{key}: {moment!r} is no datetime"
         raise ValidationError(message, field=key)
-    return aware(moment, key)
+    return moment

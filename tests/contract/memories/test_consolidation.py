@@ -13,13 +13,13 @@ from agent_system.types import MemoryKind, MemoryStatus
 
 if TYPE_CHECKING:
     from agent_system.entity_manager import EntityManager
-    from tests.contract.memories.conftest import Clock
+    from tests.clock import Clock
 
 
 async def test_merged_memories_keep_all_that_they_said(em: EntityManager, clock: Clock) -> None:
     """Seed 004's system computed the details of what it merged, did not write them, and deleted the memories."""
     one = await em.memories.remember("u", "Likes pizza", tags=["a"], importance=3, context="mon", metadata={"x": 1})
-    clock.go_on(days=1)
+    clock.move(days=1)
     two = await em.memories.remember("u", "Likes pizza with olives", tags=["b"], importance=8, timestamp=clock())
     three = await em.memories.remember("u", "Hates anchovies", tags=["a", "c"], context="tue", timestamp=clock())
     friend = await em.memories.remember("u", "Ada's favourite dishes")
@@ -121,17 +121,17 @@ async def test_what_nobody_recalls_fades_to_one_and_not_below(em: EntityManager,
         await em.memories.remember("u", content, importance=importance, pinned=pinned, timestamp=clock())
     await em.memories.remember("v", "other", timestamp=clock())
     assert await em.memories.fade() == 0
-    clock.go_on(days=31)
+    clock.move(days=31)
     await em.memories.remember("u", "new", timestamp=clock())
     assert await em.memories.fade(user_id="u", batch=1) == 2
     assert await em.memories.fade(user_id="u") == 0
     assert await importances() == {"low": 1, "two": 1, "five": 4, "pin": 5, "new": 5}
-    clock.go_on(days=31)
+    clock.move(days=31)
     five = next(row for row in await em.memories.recent(user_id="u") if row.content == "five")
     await em.memories.recalled([five.id])
     assert await em.memories.fade(user_id="u") == 1
     assert await importances() == {"low": 1, "two": 1, "five": 4, "pin": 5, "new": 4}
-    clock.go_on(days=31)
+    clock.move(days=31)
     assert await em.memories.fade() == 3
     assert (await importances())["five"] == 3
 
@@ -142,7 +142,7 @@ async def test_expired_memories_are_swept_away_with_all_that_hangs_on_them(em: E
         going = await em.memories.remember("u", f"m{number}", tags=["t"], expires_at=clock() + timedelta(days=1))
         await em.memories.link(kept.id, going.id)
     assert await em.memories.sweep() == 0
-    clock.go_on(days=1)
+    clock.move(days=1)
     assert await em.memories.sweep(batch=2) == 5
     assert await em.memories.count() == 1
     assert await em.memories.tag_counts(include_expired=True, status=None) == {"t": 1}

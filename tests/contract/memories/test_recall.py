@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.entity_manager import EntityManager
     from agent_system.models import Memory
-    from tests.contract.memories.conftest import Clock
+    from tests.clock import Clock
 
 
 def contents(memories: list[Memory]) -> list[str]:
@@ -26,7 +26,7 @@ def contents(memories: list[Memory]) -> list[str]:
 async def test_the_newest_come_first_and_only_those_asked_for(em: EntityManager, clock: Clock) -> None:
     agent = await em.agents.create({"name": "a"})
     for number in range(5):
-        clock.go_on(hours=1)
+        clock.move(hours=1)
         await em.memories.remember("u", f"u{number}", timestamp=clock(), guild_id="g" if number % 2 else None)
     await em.memories.remember("v", "v", timestamp=clock(), agent_id=agent.id, category="work")
     await em.memories.remember(None, "nobody's", timestamp=clock())
@@ -70,7 +70,7 @@ async def test_what_expired_or_was_put_away_is_not_recalled(em: EntityManager, c
     await em.memories.archive(away.id)
     assert contents(await em.memories.recent(user_id="u")) == ["for a day"]
     assert contents(await em.memories.recent(user_id="u", status="archived")) == ["away"]
-    clock.go_on(days=1)
+    clock.move(days=1)
     assert await em.memories.recent(user_id="u") == []
     assert contents(await em.memories.recent(user_id="u", include_expired=True)) == ["for a day"]
     assert len(await em.memories.recent(user_id="u", include_expired=True, status=None)) == 2
@@ -125,7 +125,7 @@ async def test_what_matters_and_was_long_forgotten_comes_back(em: EntityManager,
     gem = await em.memories.remember("u", "gem", importance=9, timestamp=clock())
     await em.memories.remember("u", "pebble", importance=2, timestamp=clock())
     recalled = await em.memories.remember("u", "often thought of", importance=10, timestamp=clock())
-    clock.go_on(days=40)
+    clock.move(days=40)
     await em.memories.recalled([recalled.id])
     await em.memories.remember("u", "new", importance=10, timestamp=clock())
     assert contents(await em.memories.resurface(user_id="u")) == ["gem", "pebble"]

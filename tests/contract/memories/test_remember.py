@@ -23,7 +23,7 @@ from tests.contract.memories.sql import run
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.entity_manager import EntityManager
-    from tests.contract.memories.conftest import Clock
+    from tests.clock import Clock
 
 # What people run into: SQL, NUL, half a surrogate pair, scripts without blanks.
 TEXTS = ["'; DROP TABLE memories; --", "a\0b", "half \ud83d", "我喜欢吃比萨", "😀" * 50, " x ", "é" * 10_000]
@@ -154,7 +154,7 @@ async def test_the_rule_follows_changes(em: EntityManager) -> None:
 async def test_recalls_of_many_at_once_are_all_counted(em: EntityManager, clock: Clock) -> None:
     ids = [(await em.memories.remember("u", f"memory {n}")).id for n in range(4)]
     before = await em.memories.require(ids[0])
-    clock.go_on(days=1)
+    clock.move(days=1)
     counts = await asyncio.gather(*(em.memories.recalled([*ids, ids[0], 10**9]) for _ in range(64)))
     assert counts == [4] * 64
     rows = await em.memories.get_many(ids)
@@ -188,7 +188,7 @@ async def test_a_pinned_memory_does_not_expire(em: EntityManager, clock: Clock) 
     memory = await em.memories.remember("u", "x", expires_at=clock() + timedelta(days=1))
     pinned = await em.memories.pin(memory.id)
     assert (pinned.pinned, pinned.expires_at) == (True, None)
-    clock.go_on(days=2)
+    clock.move(days=2)
     assert await em.memories.sweep() == 0
     assert (await em.memories.unpin(memory.id)).pinned is False
 
@@ -223,5 +223,5 @@ async def test_kinds_of_memory_are_rows(em: EntityManager, clock: Clock) -> None
         "u", "said in passing", kind=MemoryKind.SHORT_TERM, session_uuid="s", expires_at=clock() + timedelta(hours=24)
     )
     assert await em.memories.candidates(session_uuid="s") == [memory]
-    clock.go_on(hours=25)
+    clock.move(hours=25)
     assert await em.memories.candidates(session_uuid="s") == []

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from agent_system.database.executor import PostgresExecutor, SqliteExecutor
 from agent_system.entity_manager import EntityManager
-from tests.clocks import Clock
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ SCANS = re.compile(
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock.ahead()
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_no_statement_of_a_workers_round_looks_at_what_is_over(
         await em.queue.complete(one)
         await em.queue.fail(other, "no")
         await em.queue.limit("a", max_running=1)
-        clock.move(3_600)
+        clock.move(seconds=3_600)
         await em.queue.claim(2, types=["a"])
         await em.queue.claim(2)
     statements = {plan.sql: (plan, parameters) for plan, parameters in heard if "queue" in plan.sql}
@@ -107,7 +107,7 @@ async def test_no_statement_of_a_workers_round_looks_at_what_is_over(
 async def test_jobs_that_are_over_are_purged_and_counted(em: EntityManager, clock: Clock) -> None:
     (job,) = await em.queue.claim(1, types=["a"])
     await em.queue.complete(job)
-    clock.move(1)
+    clock.move(seconds=1)
     assert await em.queue.purge(timedelta(0), limit=10) == 10
     stats = await em.queue.stats()
     assert (stats.total, stats.ready) == (FINISHED + 4 - 10, 3)
