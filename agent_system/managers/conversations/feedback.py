@@ -61,16 +61,7 @@ class FeedbackManager(Manager[MessageFeedback]):
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """Write the opinion with the identity of whose it is."""
-        insert = self.store.prepare_insert(values, audit=audit)
-        author = values["user_id"]
-        if author is None:
-            return insert
-
-        def write(executor: Executor) -> None:
-            self._identities.ensure(executor, author)
-            insert(executor)
-
-        return write
+        return self._identities.before(values["user_id"], self.store.prepare_insert(values, audit=audit))
 
     async def give(
         self,

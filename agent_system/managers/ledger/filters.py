@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sqlalchemy import and_, select
 
 from agent_system.errors import ValidationError
-from agent_system.managers.core.moments import aware
+from agent_system.managers.core.moments import within
 from agent_system.managers.core.pagination import conditions, equals
 from agent_system.managers.ledger.names import model_reference, project_reference
 from agent_system.models import metadata
@@ -79,11 +79,7 @@ def usage_conditions(plans: TablePlans[Any], where: Where, filters: Mapping[str,
         wanted.append(_of_project(columns["project_id"], project_reference(filters["project"])))
     if filters.get("model") is not None or filters.get("host") is not None:
         wanted.append(_of_model(columns["model_id"], filters.get("model"), filters.get("host")))
-    if filters.get("since") is not None:
-        wanted.append(columns["timestamp"] >= aware(filters["since"], "since"))
-    if filters.get("until") is not None:
-        wanted.append(columns["timestamp"] < aware(filters["until"], "until"))
-    return wanted
+    return [*wanted, *within(columns["timestamp"], filters.get("since"), filters.get("until"))]
 
 
 def _of_project(column: Any, project: Any) -> ColumnElement[bool]:

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.managers.users.identity_writer import IdentityWriter
 
-__all__ = ["CallFilters", "ModelUsageManager"]
+__all__ = ["ModelCallFilters", "ModelUsageManager"]
 
 DEFAULT_SPENDERS = 10
 
 
-class CallFilters(TypedDict, total=False):
+class ModelCallFilters(TypedDict, total=False):
     """Which calls count: those that fulfil all of these; what is None, or left out, does not matter."""
 
     user_id: str | None
@@ -80,16 +80,7 @@ class ModelUsageManager(Manager[ModelUsage]):
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """What writes a call, and the identity of whoever asked for it unless it is there."""
-        insert = super().insertion(values, audit=audit)
-        user_id = values["user_id"]
-        if user_id is None:
-            return insert
-
-        def write(executor: Executor) -> None:
-            self._identities.ensure(executor, user_id)
-            insert(executor)
-
-        return write
+        return self._identities.before(values["user_id"], super().insertion(values, audit=audit))
 
     async def record(self, model_name: str, *, user_id: str | None = None, **values: Any) -> ModelUsage:
         """Write one call.
@@ -104,7 +95,7 @@ class ModelUsageManager(Manager[ModelUsage]):
         """
         return await self.create({"timestamp": self._clock(), "model_name": model_name, "user_id": user_id, **values})
 
-    async def totals(self, **filters: Unpack[CallFilters]) -> ModelUsageTotals:
+    async def totals(self, **filters: Unpack[ModelCallFilters]) -> ModelUsageTotals:
         """Add up all calls that fulfil the filters.
 
         Raises:
@@ -119,11 +110,11 @@ class ModelUsageManager(Manager[ModelUsage]):
         Raises:
             ValidationError: As for `totals`.
         """
-        filters: CallFilters = {"user_id": user_id, "since": since, "until": until}
+        filters: ModelCallFilters = {"user_id": user_id, "since": since, "until": until}
         (row,) = await self._rows(of_user(self._conditions(filters)))
         return UserUsage(user_id=user_id, most_used_model=row[0], totals=ModelUsageTotals.of_row(row[1:]))
 
-    async def by_model(self, **filters: Unpack[CallFilters]) -> builtins.list[ModelPerformance]:
+    async def by_model(self, **filters: Unpack[ModelCallFilters]) -> builtins.list[ModelPerformance]:
         """Add up the calls of each model, the most called first.
 
         Raises:
@@ -132,7 +123,7 @@ class ModelUsageManager(Manager[ModelUsage]):
         rows = await self._rows(by_model(self._conditions(filters)))
         return [ModelPerformance(model_name=row[0], totals=ModelUsageTotals.of_row(row[1:])) for row in rows]
 
-    async def tool_performance(self, **filters: Unpack[CallFilters]) -> builtins.list[ToolPerformance]:
+    async def tool_performance(self, **filters: Unpack[ModelCallFilters]) -> builtins.list[ToolPerformance]:
         """Tell what each model made of tools, the most called first.
 
         Raises:
@@ -151,7 +142,7 @@ class ModelUsageManager(Manager[ModelUsage]):
             for row in rows
         ]
 
-    async def daily(self, **filters: Unpack[CallFilters]) -> builtins.list[DayUsage]:
+    async def daily(self, **filters: Unpack[ModelCallFilters]) -> builtins.list[DayUsage]:
         """Add up the calls of each day in UTC on which there were any, the earliest first.
 
         Raises:
@@ -161,7 +152,7 @@ class ModelUsageManager(Manager[ModelUsage]):
         return [DayUsage(day=date.fromisoformat(row[0]), totals=ModelUsageTotals.of_row(row[1:])) for row in rows]
 
     async def top_spenders(
-        self, limit: int = DEFAULT_SPENDERS, **filters: Unpack[CallFilters]
+        self, limit: int = DEFAULT_SPENDERS, **filters: Unpack[ModelCallFilters]
     ) -> builtins.list[SpenderUsage]:
         """Return those who cost most, with their names; calls of nobody are left out.
 
@@ -173,7 +164,7 @@ class ModelUsageManager(Manager[ModelUsage]):
             SpenderUsage(user_id=row[0], display_name=row[1], totals=ModelUsageTotals.of_row(row[2:])) for row in rows
         ]
 
-    async def most_used_model(self, **filters: Unpack[CallFilters]) -> str | None:
+    async def most_used_model(self, **filters: Unpack[ModelCallFilters]) -> str | None:
         """Return the name of the model that was called most often, or None.
 
         Raises:
@@ -182,10 +173,10 @@ class ModelUsageManager(Manager[ModelUsage]):
         rows = await self._rows(most_used(self._conditions(filters)))
         return str(rows[0][0]) if rows else None
 
-    def _conditions(self, filters: CallFilters) -> builtins.list[ColumnElement[bool]]:
-        unknown = filters.keys() - CallFilters.__annotations__.keys()
+    def _conditions(self, filters: ModelCallFilters) -> builtins.list[ColumnElement[bool]]:
+        unknown = filters.keys() - ModelCallFilters.__annotations__.keys()
         if unknown:
-            message = f"{min(unknown)}: unknown filter; there are {', '.join(CallFilters.__annotations__)}"
+            message = f"{min(unknown)}: unknown filter; there are {', '.join(ModelCallFilters.__annotations__)}"
             raise ValidationError(message, field=min(unknown), entity=self.store.name)
         wanted = {"user_id": filters.get("user_id"), "model_name": filters.get("model_name")}
         conditions = [equals(self.plans, key, value) for key, value in wanted.items() if value is not None]

@@ -65,15 +65,7 @@ class MemoryWriter:
 
     def owned(self, values: Mapping[str, Any], insert_row: Callable[[Executor], None]) -> Callable[[Executor], None]:
         """What makes the identity whose memory it is, unless it is there, and then writes the row."""
-        user_id = values["user_id"]
-        if user_id is None:
-            return insert_row
-
-        def write(executor: Executor) -> None:
-            self._identities.ensure(executor, user_id)
-            insert_row(executor)
-
-        return write
+        return self._identities.before(values["user_id"], insert_row)
 
     def remember(self, values: Mapping[str, Any]) -> Work[dict[str, Any]]:
         """What writes a memory or strengthens the one that is the same, and returns the row."""

@@ -50,18 +50,7 @@ class PromiseManager(PromiseWork):
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """What writes a new promise, and the identity of its user unless it is there."""
-        return self._with_user(values, super().insertion(values, audit=audit))
-
-    def _with_user(self, values: dict[str, Any], insert: Callable[[Executor], None]) -> Callable[[Executor], None]:
-        user_id = values["user_id"]
-        if user_id is None:
-            return insert
-
-        def insert_with_user(executor: Executor) -> None:
-            self._identities.ensure(executor, user_id)
-            insert(executor)
-
-        return insert_with_user
+        return self._identities.before(values["user_id"], super().insertion(values, audit=audit))
 
     # Making them.
 
@@ -140,7 +129,7 @@ class PromiseManager(PromiseWork):
         values = self.new_values({"chat_id": chat_id, "message_id": message_id, **columns})
         return Draft(
             values=values,
-            insert=self._with_user(values, self.store.prepare_insert(values, late=LATE)),
+            insert=self._identities.before(values["user_id"], self.store.prepare_insert(values, late=LATE)),
             depends_on=policies_of(data.get("depends_on", ())),
         )
 

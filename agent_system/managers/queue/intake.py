@@ -67,15 +67,7 @@ class Intake:
 
     def insertion(self, values: Mapping[str, Any], insert: Callable[[Executor], None]) -> Callable[[Executor], None]:
         """What writes a new job, and the identity of its user unless it is there."""
-        user_id = values["user_id"]
-        if user_id is None:
-            return insert
-
-        def insert_with_user(executor: Executor) -> None:
-            self._identities.ensure(executor, user_id)
-            insert(executor)
-
-        return insert_with_user
+        return self._identities.before(values["user_id"], insert)
 
     def once(self, values: dict[str, Any], insert: Callable[[Executor], None]) -> Callable[[Executor], dict[str, Any]]:
         """What writes a new job unless one of its like is not over, and returns the one that is there then."""

@@ -95,16 +95,7 @@ class GoalManager(Manager[Goal]):
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """What writes a new goal, and the identity of its owner unless it is there."""
-        insert = super().insertion(values, audit=audit)
-        user_id = values["user_id"]
-        if user_id is None:
-            return insert
-
-        def write(executor: Executor) -> None:
-            self._identities.ensure(executor, user_id)
-            insert(executor)
-
-        return write
+        return self._identities.before(values["user_id"], super().insertion(values, audit=audit))
 
     def check_change(self, executor: Executor, before: dict[str, Any], changes: dict[str, Any]) -> None:
         """Let the moment of completion follow the status."""

@@ -57,16 +57,7 @@ class TodoManager(Manager[TodoList]):
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """What writes a new list, and the identity of its owner unless it is there."""
-        insert = super().insertion(values, audit=audit)
-        user_id = values["user_id"]
-        if user_id is None:
-            return insert
-
-        def write(executor: Executor) -> None:
-            self._identities.ensure(executor, user_id)
-            insert(executor)
-
-        return write
+        return self._identities.before(values["user_id"], super().insertion(values, audit=audit))
 
     # Writing.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from agent_system.errors import ValidationError
-from agent_system.managers.core.moments import aware
+from agent_system.managers.core.moments import within
 from agent_system.managers.core.pagination import conditions, equals
 
 if TYPE_CHECKING:
@@ -55,9 +55,4 @@ def call_conditions(plans: TablePlans[Any], where: Where, filters: Mapping[str, 
         raise ValidationError(message, field=name, entity="ToolUsage")
     wanted = conditions(plans, where)
     wanted += [equals(plans, key, filters[key]) for key in EQUAL if filters.get(key) is not None]
-    began = plans.columns["timestamp"]
-    if filters.get("since") is not None:
-        wanted.append(began >= aware(filters["since"], "since"))
-    if filters.get("until") is not None:
-        wanted.append(began < aware(filters["until"], "until"))
-    return wanted
+    return [*wanted, *within(plans.columns["timestamp"], filters.get("since"), filters.get("until"))]

@@ -47,6 +47,17 @@ class IdentityWriter:
         if not executor.fetch(self._look, self._look.encode({"id": id_})):
             self.prepare({"id": id_})(executor)
 
+    def before(self, id_: str | None, write: Callable[[Executor], None]) -> Callable[[Executor], None]:
+        """What makes the identity whose row it is, unless it is there or nobody's, and then writes the row."""
+        if id_ is None:
+            return write
+
+        def write_both(executor: Executor) -> None:
+            self.ensure(executor, id_)
+            write(executor)
+
+        return write_both
+
     def adopt(self, executor: Executor, id_: str, changes: Mapping[str, Any]) -> None:
         """Change an identity that was there before what it belongs to."""
         self._change(executor, id_, changes)
