@@ -96,18 +96,9 @@ class Hydrator(Generic[Row]):
 
     def build(self, values: dict[str, Any]) -> Row:
         """Make a detached instance of decoded attribute values."""
-        return self._adopt(dict(values))
+        return self.adopt(dict(values))
 
-    def __call__(self, row: Sequence[Any]) -> Row:
-        """Turn one driver row into an instance."""
-        return self._adopt(self.decode(row))
-
-    def all(self, rows: Iterable[Sequence[Any]]) -> list[Row]:
-        """Turn many driver rows into instances."""
-        adopt, decode = self._adopt, self.decode
-        return [adopt(decode(row)) for row in rows]
-
-    def _adopt(self, values: dict[str, Any]) -> Row:
+    def adopt(self, values: dict[str, Any]) -> Row:
         """Make a detached instance whose attributes are this very dictionary."""
         instance: Any = _new(self._class)
         _set_fields_set(instance, set())
@@ -118,6 +109,15 @@ class Hydrator(Generic[Row]):
             self._dispatch.load(_state_of(instance), None)
         adopted: Row = instance
         return adopted
+
+    def __call__(self, row: Sequence[Any]) -> Row:
+        """Turn one driver row into an instance."""
+        return self.adopt(self.decode(row))
+
+    def all(self, rows: Iterable[Sequence[Any]]) -> list[Row]:
+        """Turn many driver rows into instances."""
+        adopt, decode = self.adopt, self.decode
+        return [adopt(decode(row)) for row in rows]
 
 
 def _remembering(column: Column[Any], process: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:

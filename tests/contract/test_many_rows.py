@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,3 +40,21 @@ async def test_results_are_in_order_and_an_error_passes_through() -> None:
     assert await in_steps(lambda n: n * n, range(300)) == [n * n for n in range(300)]
     with pytest.raises(ZeroDivisionError):
         await in_steps(lambda n: 1 // (200 - n), range(300))
+
+
+async def test_the_garbage_collector_waits_during_a_step_and_never_longer() -> None:
+    seen = await in_steps(lambda _: gc.isenabled(), range(2))
+    assert seen == [False, False]
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        await in_steps(lambda n: 1 // n, [0])
+    assert gc.isenabled()
+
+
+async def test_a_garbage_collector_that_is_off_stays_off() -> None:
+    gc.disable()
+    try:
+        await in_steps(str, range(2))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -14,6 +14,7 @@ from agent_system.errors import NotFoundError
 from agent_system.managers.core.audit import AuditTrail
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.images import image
+from agent_system.managers.core.steps import uncollected
 from agent_system.models import Agent, AgentTool, Tool, metadata
 from agent_system.models.columns import Text, UtcDateTime
 from agent_system.models.naming import name_key
@@ -111,7 +112,8 @@ class AgentToolManager(Manager[AgentTool]):
         plan = self._capable_plan
         parameters = plan.encode({"capability": capability, "now": self._clock()})
         rows = await self._db.read(lambda executor: executor.fetch(plan, parameters))
-        return _grouped(rows, self._agents, self._tools)
+        with uncollected():
+            return _grouped(rows, self._agents, self._tools)
 
     @cached_property
     def _agents(self) -> Hydrator[Agent]:
@@ -172,8 +174,10 @@ def _grouped(rows: Sequence[Sequence[Any]], agents: Hydrator[Agent], tools: Hydr
         # The rows of an agent stand together.
         if row[agent_place] != present:
             present, its_tools = row[agent_place], []
+            values = agents.decode(row[:width])
             # A plain list among the attributes: to have SQLAlchemy put one there takes as long as all else together.
-            found.append(agents.build(agents.decode(row[:width]) | {"tools": its_tools}))
+            values["tools"] = its_tools
+            found.append(agents.adopt(values))
         tool_id = row[tool_place]
         if tool_id is not None:
             tool = known.get(tool_id)

@@ -130,7 +130,7 @@ class Manager(Generic[Row]):
 
         if many:
             await self.run(work, many)
-        return await in_steps(self.plans.hydrate.build, many)
+        return await in_steps(self.plans.hydrate.adopt, many)
 
     async def update(self, id: Any, changes: Mapping[str, Any] | Row, expected_version: int | None = None) -> Row:  # noqa: A002
         """Change some columns of one row and return it.
