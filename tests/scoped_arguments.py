@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from agent_system import models
 from agent_system.managers.core.base import Manager
 from agent_system.managers.ledger.usage import Usage
+from agent_system.managers.queue.settlements import Completion
 from tests.migration.rows import ROWS, key
 from tests.planted import ADA, mark
 
@@ -199,6 +200,7 @@ SPECIAL: Mapping[str, Any] = {
     "users.get_by_email.email": mark("users", "email"),
     "projects.ensure.name": "x",
     "queue.enqueue.task_type": "x",
+    "queue.exchange.done": [Completion(ROWS["queue"]["id"], 1, None, False)],  # noqa: FBT003 (a field of a tuple)
     "queue.enqueue_many.jobs": [{"task_type": "x", "user_id": str(ADA)}],
     "links.record_analysis.result": {"title": "x"},
 }

@@ -5,23 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agent_system.errors import LeaseLostError, ValidationError
 from agent_system.jobs.context import JobContext
 from agent_system.jobs.outcomes import GiveUpError, TryLaterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from agent_system.entity_manager import EntityManager
     from agent_system.jobs.handlers import Handler
     from agent_system.jobs.reporter import Reporter
+    from agent_system.managers.queue.settlements import Completion
     from agent_system.models import Job
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "Desk"]
 
 logger = logging.getLogger("agent_system.jobs")
+
+
+class Desk(Protocol):
+    """Who is told how an attempt goes on."""
+
+    def handled(self, seconds: float) -> None:
+        """The handler took so long; what became of the job is reported after that."""
+
+    def completed(self, attempt: Attempt, completion: Completion) -> None:
+        """The job is done, and it is to be reported."""
+
+    def ended(self, attempt: Attempt) -> None:
+        """Nothing more comes of the attempt."""
 
 
 class Attempt:
@@ -29,8 +41,22 @@ class Attempt:
 
     Args:
         timeout_seconds: Longest run; None: no limit.
-        on_handled: Called with the seconds that the handler took; what became of the job is reported after that.
     """
+
+    __slots__ = (
+        "_context",
+        "_desk",
+        "_em",
+        "_handler",
+        "_handling",
+        "_is_handed_back",
+        "_is_lost",
+        "_reporter",
+        "_timeout",
+        "begun",
+        "job",
+        "task",
+    )
 
     def __init__(
         self,
@@ -39,20 +65,21 @@ class Attempt:
         handler: Handler,
         reporter: Reporter,
         timeout_seconds: float | None,
-        on_handled: Callable[[float], None],
+        desk: Desk,
     ) -> None:
         self.job = job
         self.begun = time.monotonic()
         """When it began, on the machine's own clock."""
+        self._em = em
         self._context = JobContext(em, job)
         self._handler = handler
         self._reporter = reporter
         self._timeout = timeout_seconds
-        self._on_handled = on_handled
+        self._desk = desk
         self._is_lost = False
         self._is_handed_back = False
-        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"{job.task_type} {job.id}")
         self._handling: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._run())
 
     def lose(self, status: str | None) -> None:
         """Tell the handler that the job is no longer its own: it is cancelled, and nothing is reported."""
@@ -71,7 +98,15 @@ class Attempt:
             self._handling.cancel()
 
     async def _run(self) -> None:
-        self._handling = asyncio.current_task()
+        try:
+            await self._attempt()
+        except Exception:
+            logger.exception("job %d could not be reported", self.job.id)
+        finally:
+            self._desk.ended(self)
+
+    async def _attempt(self) -> None:
+        self._handling = self.task
         try:
             result = await self._handle()
         except asyncio.CancelledError:
@@ -93,13 +128,15 @@ class Attempt:
             async with asyncio.timeout(self._timeout):
                 return await self._handler.function(self._context)
         finally:
-            self._on_handled(time.monotonic() - self.begun)
+            self._desk.handled(time.monotonic() - self.begun)
 
     async def _done(self, result: object) -> None:
         try:
-            await self._reporter.complete(self.job, result)
+            completion = self._em.queue.completion(self.job, result)
         except ValidationError as exc:
             await self._reporter.fail(self.job, str(exc), retry=False)
+        else:
+            self._desk.completed(self, completion)
 
     async def _stopped(self) -> None:
         self._handling = None

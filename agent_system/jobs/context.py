@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ class JobContext:
         """The facade over the database of the queue."""
         self.job = job
         """The job as it was claimed."""
-        self.log = logging.LoggerAdapter(
-            logger, {"job_id": job.id, "task_type": job.task_type, "attempt": self.attempt}
-        )
-        """Logs with the id, the type and the attempt of the job."""
         self.is_completed = False
         """Whether the handler has completed the job itself."""
+
+    @cached_property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Logs with the id, the type and the attempt of the job."""
+        job = self.job
+        return logging.LoggerAdapter(logger, {"job_id": job.id, "task_type": job.task_type, "attempt": self.attempt})
 
     @property
     def id(self) -> int:

@@ -184,15 +184,13 @@ class Worker:
     ) -> None:
         while not self._is_stopping:
             wanted = shift.wanted()
-            if not wanted:
+            if not wanted and not shift.has_reports:
                 await patience.until_done(partial(self._wait_for_slot, queue, shift))
                 continue
             mark, was_busy = changes.mark(), shift.is_busy
-            jobs = await patience.until_done(partial(self._claim, queue, wanted))
-            await shift.take(jobs)
-            if jobs:
-                # Those that have just ended have their turn, and free more than one slot at once.
-                await asyncio.sleep(0)
+            found = await shift.exchange(wanted, types=self.types, lease_seconds=self.lease_seconds)
+            if found or not wanted:
+                await shift.let_short_ones_end()
                 continue
             if until_idle and not was_busy:
                 return
@@ -201,15 +199,12 @@ class Worker:
                 continue
             await patience.until_done(partial(self._wait_for_work, queue, changes, shift, mark))
 
-    async def _claim(self, queue: QueueManager, most: int) -> list[Job]:
-        return await queue.claim(most, types=self.types, lease_seconds=self.lease_seconds)
-
     # Waiting.
 
     async def _wait_for_slot(self, queue: QueueManager, shift: Shift) -> None:
         """Wait until a handler ends; meanwhile jobs may be cancelled."""
         shift.woken.clear()
-        if shift.wanted():
+        if shift.wanted() or shift.has_reports:
             return
         try:
             async with asyncio.timeout(LOOK_SECONDS):
@@ -220,7 +215,7 @@ class Worker:
     async def _wait_for_work(self, queue: QueueManager, changes: Changes, shift: Shift, since: Mark) -> None:
         """Wait until a claim may find something, or a handler ends."""
         shift.woken.clear()
-        while not self._is_stopping:
+        while not (self._is_stopping or shift.has_reports):
             outlook = await queue.look(self.types)
             wait = self.poll_seconds
             if outlook.seconds_to_next is not None and not outlook.is_promising:

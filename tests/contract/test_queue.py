@@ -280,6 +280,38 @@ async def test_a_claim_and_a_completion_are_few_statements_for_everybody(em: Ent
         assert len(statements) <= 2
 
 
+async def test_what_is_done_is_reported_and_the_next_is_claimed_in_one_transaction(
+    em: EntityManager, clock: Clock
+) -> None:
+    await em.queue.enqueue_many([{"task_type": "a"}, {"task_type": "b"}])
+    held, lost = sorted(await em.queue.claim(2, lease_seconds=10), key=lambda job: job.id)
+    third = await em.queue.enqueue("a")
+    clock.move(5)
+    await em.queue.heartbeat(held, 10)
+    clock.move(6)
+    done = [em.queue.completion(job, {"n": job.id}) for job in (held, lost)]
+    (again,) = await em.queue.claim(1, types=["b"])
+    jobs, refused = await em.queue.exchange(done, 2)
+    assert ([one.job_id for one in refused], [job.id for job in jobs]) == ([lost.id], [third.id])
+    found = await em.queue.get_many([held.id, lost.id])
+    assert (found[held.id].status, found[held.id].result) == (JobStatus.COMPLETED, {"n": held.id})
+    assert (found[lost.id].status, found[lost.id].lease_token) == (JobStatus.IN_PROGRESS, 2)
+    assert await em.queue.exchange([], 0) == ([], [])
+    assert await em.queue.exchange([em.queue.completion(again)], 10, types=[]) == ([], [])
+    with pytest.raises(ValidationError, match="n is from 0"):
+        await em.queue.exchange([], -1)
+    with pytest.raises(ValidationError, match=r"queue\.result"):
+        em.queue.completion(again, {1, 2})
+
+
+async def test_the_end_of_a_job_lets_the_next_with_its_key_begin_in_the_same_transaction(em: EntityManager) -> None:
+    first, second = await em.queue.enqueue_many([{"task_type": "a", "concurrency_key": "k"}] * 2)
+    (job,) = await em.queue.claim(2)
+    assert job.id == first.id
+    (job,), _ = await em.queue.exchange([em.queue.completion(job)], 2)
+    assert job.id == second.id
+
+
 async def test_what_was_claimed_for_somebody_who_gave_up_waits_again(em: EntityManager) -> None:
     await em.queue.enqueue_many([{"task_type": "a"}] * 40)
     tasks = [asyncio.create_task(em.queue.claim(1)) for _ in range(40)]

@@ -6,13 +6,13 @@ them finds its row, and the caller learns that the job is no longer its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Text, bindparam, null, select, update
+from sqlalchemy import Text, bindparam, literal_column, null, select, update
 
 from agent_system.database.dialects.batches import dump_rows, json_item, json_rows
 from agent_system.database.plans import compile_plan
-from agent_system.errors import LeaseLostError
+from agent_system.errors import LeaseLostError, ValidationError
 from agent_system.managers.queue.claim_statement import listed, text_of
 from agent_system.models import metadata
 
@@ -20,15 +20,28 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Dialect
+    from sqlalchemy import Dialect, Select
 
     from agent_system.database.executor import Executor
     from agent_system.models import Job
 
-__all__ = ["Settlements", "lease_lost"]
+__all__ = ["Completion", "Settlements", "lease_lost"]
 
 _jobs = metadata.tables["queue"]
 _columns = _jobs.c
+
+
+class Completion(NamedTuple):
+    """That a job is done."""
+
+    job_id: int
+    """The job."""
+    lease_token: int
+    """The claim by which it was done."""
+    result: str | None
+    """What came out of it, as its column gets it."""
+    is_keyed: bool
+    """Whether others with its concurrency key may wait for its end."""
 
 
 class Settlements:
@@ -39,6 +52,9 @@ class Settlements:
         self._prolong = compile_plan(_prolongation(), dialect)
         self._settle = compile_plan(_settlement(), dialect)
         self._progress = compile_plan(_progress(), dialect)
+        types = metadata.tables["queue_types"].c
+        limits: Select[Any] = select(literal_column("1")).where(types.max_running.is_not(None)).limit(1)
+        self._limits = compile_plan(limits, dialect)
         self._status = compile_plan(
             select(_columns.id, _columns.status, _columns.lease_token).where(
                 _columns.id.in_(listed("ids", _columns.id))
@@ -48,20 +64,27 @@ class Settlements:
         process: Any = _columns.result.type.dialect_impl(dialect).bind_processor(dialect)
         self._encode_result = process
 
-    def encode_result(self, result: Any) -> str | None:
-        """The result of a job as its column gets it.
+    def completion(self, job: Job, result: Any) -> Completion:
+        """That a job is done, and what came out of it.
 
         Raises:
-            ValueError: It is not JSON.
-            TypeError: It is not JSON.
+            ValidationError: The result is not JSON.
         """
-        encoded: str | None = None if result is None else self._encode_result(result)
-        return encoded
+        try:
+            encoded = None if result is None else self._encode_result(result)
+        except (ValueError, TypeError, RecursionError) as exc:
+            message = f"queue.result: {exc}"
+            raise ValidationError(message, field="result", entity="queue") from None
+        return Completion(job.id, job.lease_token, encoded, job.concurrency_key is not None)
 
-    def complete(self, executor: Executor, rows: Sequence[tuple[int, int, str | None]], now: datetime) -> set[int]:
-        """Complete jobs, given as id, token and encoded result; returns the ids of those that were."""
-        values = {"rows": dump_rows(rows), "now": now}
-        return {row[0] for row in executor.fetch(self._complete, self._complete.encode(values))}
+    def complete(self, executor: Executor, done: Sequence[Completion], now: datetime) -> set[int]:
+        """Complete jobs; returns the ids of those that were."""
+        values = {"rows": dump_rows(one[:3] for one in done), "now": now}
+        completed = {row[0] for row in executor.fetch(self._complete, self._complete.encode(values))}
+        if any(one.is_keyed for one in done) or executor.fetch(self._limits, self._limits.encode({})):
+            # One that waited for an end may begin now.
+            executor.notify()
+        return completed
 
     def prolong(self, executor: Executor, rows: Sequence[tuple[int, int]], until: datetime) -> set[int]:
         """Prolong leases, given as id and token; returns the ids of those that were."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from uuid_utils.compat import uuid7
@@ -18,7 +19,7 @@ from agent_system.managers.queue.fusion import Fusion
 from agent_system.managers.queue.lease_clock import LeaseClock
 from agent_system.managers.queue.outlook import Watchman
 from agent_system.managers.queue.retries import RetryPolicy
-from agent_system.managers.queue.settlements import Settlements, lease_lost
+from agent_system.managers.queue.settlements import Completion, Settlements, lease_lost
 from agent_system.models import Job
 from agent_system.types import JobStatus
 
@@ -54,7 +55,7 @@ class QueueWork(Manager[Job]):
         self._fused_claims: Fusion[tuple[ClaimRequest, int], builtins.list[Job]] = Fusion(
             self._claim_for_all, self._release_all
         )
-        self._fused_completions: Fusion[tuple[int, int, str | None], bool] = Fusion(self._complete_for_all)
+        self._fused_completions: Fusion[Completion, bool] = Fusion(self._complete_for_all)
 
     @cached_property
     def _claims(self) -> Claims:
@@ -97,17 +98,22 @@ class QueueWork(Manager[Job]):
         Raises:
             ValidationError: A number is out of range.
         """
-        if not 1 <= n <= MOST_WANTED:
-            message = f"queue.claim: n is from 1 to {MOST_WANTED:,}, not {n}"
-            raise ValidationError(message, field="n", entity="queue")
-        wanted_types = None if types is None else tuple(sorted(set(types)))
-        request = ClaimRequest(wanted_types, _lease(lease_seconds), worker or self.worker)
-        if wanted_types == ():
+        request = self._request(n, types, lease_seconds, worker, least=1)
+        if request.types == ():
             return []
         await self._lease_clock.set()
         if current_transaction(self._db) is not None:
             return (await self._claim_for_all([(request, n)]))[0]
         return await self._fused_claims.submit((request, n))
+
+    def _request(
+        self, n: int, types: Iterable[str] | None, lease_seconds: float, worker: str | None, *, least: int
+    ) -> ClaimRequest:
+        if not least <= n <= MOST_WANTED:
+            message = f"queue.claim: n is from {least} to {MOST_WANTED:,}, not {n}"
+            raise ValidationError(message, field="n", entity="queue")
+        wanted_types = None if types is None else tuple(sorted(set(types)))
+        return ClaimRequest(wanted_types, _lease(lease_seconds), worker or self.worker)
 
     async def _claim_for_all(self, asked: Sequence[tuple[ClaimRequest, int]]) -> builtins.list[builtins.list[Job]]:
         claims, together = self._claims, dict[ClaimRequest, int]()
@@ -118,12 +124,9 @@ class QueueWork(Manager[Job]):
             return {request: claims.claim(executor, request, wanted) for request, wanted in together.items()}
 
         found = await self._db.write(work)
-        build = self.plans.hydrate
-        shares: builtins.list[builtins.list[Job]] = []
-        for request, wanted in asked:
-            shares.append([build(row) for row in found[request][:wanted]])
-            del found[request][:wanted]
-        return shares
+        build = self.plans.hydrate.all
+        left = {request: iter(rows) for request, rows in found.items()}
+        return [build(islice(left[request], wanted)) for request, wanted in asked]
 
     async def _release_all(self, jobs: Sequence[Job]) -> None:
         """Give back what was claimed for somebody who is no longer there."""
@@ -213,7 +216,7 @@ class QueueWork(Manager[Job]):
             LeaseLostError: Another worker has it by now, it was cancelled, or it is over; nothing was changed.
             ValidationError: The result is not JSON.
         """
-        row = (job.id, job.lease_token, self._encode_result(result))
+        row = self.completion(job, result)
         if current_transaction(self._db) is not None:
             (is_done,) = await self._complete_for_all([row])
         else:
@@ -221,10 +224,48 @@ class QueueWork(Manager[Job]):
         if not is_done:
             raise await self._lost(job)
 
-    async def _complete_for_all(self, rows: Sequence[tuple[int, int, str | None]]) -> builtins.list[bool]:
+    async def _complete_for_all(self, rows: Sequence[Completion]) -> builtins.list[bool]:
         settlements, clock = self._settlements, self._clock
         done = await self._db.write(lambda executor: settlements.complete(executor, rows, clock()))
-        return [id_ in done for id_, _, _ in rows]
+        return [row.job_id in done for row in rows]
+
+    def completion(self, job: Job, result: Any = None) -> Completion:
+        """That a job is done, for `exchange`.
+
+        Raises:
+            ValidationError: The result is not JSON.
+        """
+        return self._settlements.completion(job, result)
+
+    async def exchange(
+        self,
+        done: Sequence[Completion],
+        n: int,
+        *,
+        types: Iterable[str] | None = None,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
+    ) -> tuple[builtins.list[Job], builtins.list[Completion]]:
+        """Say that many jobs are done and claim the next ones, all in one transaction; see `complete` and `claim`.
+
+        Args:
+            n: Claim at most so many; 0 claims none.
+
+        Returns:
+            The jobs that were claimed, and what was done by somebody who had lost his lease, which changed nothing.
+
+        Raises:
+            ValidationError: A number is out of range.
+        """
+        request = self._request(n, types, lease_seconds, None, least=0)
+        await self._lease_clock.set()
+        settlements, claims, clock = self._settlements, self._claims, self._clock
+
+        def work(executor: Executor) -> tuple[set[int], builtins.list[Any]]:
+            completed = settlements.complete(executor, done, clock()) if done else set()
+            return completed, claims.claim(executor, request, n) if n and request.types != () else []
+
+        completed, found = await self._db.write(work)
+        return self.plans.hydrate.all(found), [one for one in done if one.job_id not in completed]
 
     @asynccontextmanager
     async def completing(self, job: Job, result: Any = None) -> AsyncIterator[None]:
@@ -296,13 +337,6 @@ class QueueWork(Manager[Job]):
     async def _lost(self, job: Job) -> Exception:
         status = await self._db.read(lambda executor: self._settlements.status(executor, [job.id]))
         return lease_lost(job.id, job.lease_token, status.get(job.id))
-
-    def _encode_result(self, result: Any) -> str | None:
-        try:
-            return self._settlements.encode_result(result)
-        except (ValueError, TypeError, RecursionError) as exc:
-            message = f"queue.result: {exc}"
-            raise ValidationError(message, field="result", entity="queue") from None
 
 
 def _ended(status: JobStatus, now: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from agent_system.errors import ConfigurationError, DatabaseBusyError, NotConnectedError
+from agent_system.errors import CheckError, ConfigurationError, DatabaseBusyError, NotConnectedError
 from agent_system.jobs import GiveUpError, JobContext, TryLaterError, Worker
 from agent_system.managers.queue.retries import RetryPolicy
 from agent_system.types import JobStatus
@@ -376,6 +376,41 @@ async def test_a_worker_waits_for_a_database_that_does_not_answer_and_says_so_on
         "the database does not answer",
         "the database answers again",
     ]
+
+
+async def test_a_completion_that_the_database_refuses_keeps_no_other_from_it(
+    em: EntityManager, worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = em.queue.exchange
+
+    async def refuse(done: Any, n: int, **options: Any) -> Any:
+        if any(one.result == '"bad"' for one in done):
+            raise CheckError
+        return await exchange(done, n, **options)
+
+    @worker.handler("a")
+    async def handle(context: JobContext) -> str:
+        return str(context.payload)
+
+    monkeypatch.setattr(em.queue, "exchange", refuse)
+    jobs = await em.queue.enqueue_many([{"task_type": "a", "payload": word} for word in ("good", "bad", "good")])
+    await worker.run(em, until_idle=True)
+    found = await em.queue.get_many(job.id for job in jobs)
+    assert [found[job.id].status == "completed" for job in jobs] == [True, False, True]
+    assert [record.message for record in caplog.records] == [f"job {jobs[1].id} could not be reported"]
+
+
+async def test_a_job_that_was_lost_while_it_ran_is_not_reported(
+    em: EntityManager, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    @worker.handler("a")
+    async def handle(context: JobContext) -> None:
+        await em.queue.cancel(context.id)
+
+    job = await em.queue.enqueue("a")
+    await worker.run(em, until_idle=True)
+    assert (await em.queue.require(job.id)).status is JobStatus.CANCELLED
+    assert "it is cancelled" in caplog.text
 
 
 async def test_a_worker_does_not_wait_for_a_database_that_was_closed(em: EntityManager, worker: Worker) -> None:
