@@ -189,8 +189,8 @@ async def test_a_merge_takes_as_many_statements_for_many_rows_as_for_one(em: Ent
             assert (await em.identities.merge(f"from-{number}", f"into-{number}")).moved == {"messages.user_id": number}
         counts.append(len(statements))
     assert counts[0] == counts[1]
-    # Two looks, a move for each column, the removal and the event.
-    assert counts[0] <= len(identity_columns()) + 5
+    # Two looks, five for what a person has one of, a move for each column, the removal and the event.
+    assert counts[0] <= len(identity_columns()) + 10
 
 
 async def test_what_both_remember_stays_once(em: EntityManager) -> None:
@@ -213,6 +213,35 @@ async def test_what_both_remember_stays_once(em: EntityManager) -> None:
     with pytest.raises(DuplicateKeyError):
         await em.memories.create({"user_id": "new", "content": "cooks"})
     assert (await em.memories.create({"user_id": "old", "content": "cooks"})).user_id == "old"
+
+
+async def test_of_what_a_person_has_one_of_the_last_that_changed_stays(em: EntityManager) -> None:
+    message, other = [await em.messages.create({"role": "assistant"}) for _ in range(2)]
+    for user, rating, said in [("old", "positive", message), ("new", "negative", message), ("new", "positive", other)]:
+        await em.message_feedback.give(said.id, rating, user_id=user)
+    await em.message_feedback.give(other.id, "negative", user_id="old")
+    chess, go = await em.games.save("old", "chess", score=1), await em.games.save("old", "go", score=2)
+    for name in ("chess", "go", "draughts"):
+        await em.games.save("new", name)
+    await em.games.save("old", "go", score=3)
+    await em.identities.merge("old", "new")
+    ratings = {row.message_id: row.rating for row in await em.message_feedback.find(user_id="new")}
+    assert ratings == {message.id: "negative", other.id: "negative"}
+    active = await em.games.find(user_id="new", status="active")
+    assert {(game.game_type, game.score) for game in active} == {("chess", 0), ("go", 3), ("draughts", 0)}
+    assert (await em.games.require(chess.id)).status == "abandoned"
+    assert (await em.games.require(chess.id)).ended_at is not None
+    assert (await em.games.require(go.id)).status == "active"
+
+
+async def test_lists_of_one_name_become_one(em: EntityManager) -> None:
+    await em.todos.create_list("Shopping", ["bread", "milk"], "new")
+    await em.todos.create_list("shopping", ["tea", "sugar"], "old")
+    await em.todos.create_list("work", ["mail"], "old")
+    await em.identities.merge("old", "new")
+    assert [item.content for item in await em.todos.entries("shopping", "new")] == ["bread", "milk", "tea", "sugar"]
+    assert [item.content for item in await em.todos.entries("work", "new")] == ["mail"]
+    assert len(await em.todos.lists("new")) == 2
 
 
 async def test_what_cannot_be_merged_stays(em: EntityManager, ada: User) -> None:

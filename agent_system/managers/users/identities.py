@@ -174,12 +174,14 @@ class IdentityManager(Manager[UserIdentity]):
     async def merge(self, from_id: str, into_id: str) -> MergedIdentities:
         """Move everything that refers to one identity to another one, and remove the first: all of it or nothing.
 
-        The one that stays keeps its name and gets what it does not have: an address, a number, an account.
+        The one that stays keeps its name and gets what it does not have: an address, a number, an account. Of what a
+        person has one of, the one that was changed last stays: an opinion on a message (the other is deleted), an
+        active game of a type (the other is abandoned). Lists of one name become one.
 
         Raises:
             NotFoundError: One of them is not there.
             ValidationError: They are the same, or the first is the one that an account cannot be without.
-            ConflictError: They belong to two accounts, or both have something of which a person has one.
+            ConflictError: They belong to two accounts, or meanwhile got something of which a person has one.
         """
         from_key, into_key = self.store.keys.existing(from_id), self.store.keys.existing(into_id)
         event = self._trail.parameters("merged", into_id, data={"from": from_id})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import update
 
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
+from agent_system.managers.users.clash_merge import settle_clashes
 from agent_system.managers.users.memory_merge import move_memories
 from agent_system.models import metadata
 
@@ -65,7 +66,7 @@ class IdentityMerge:
         Raises:
             NotFoundError: One of them is not there.
             ValidationError: They are the same, or the first is the one that an account cannot be without.
-            ConflictError: They belong to two accounts, or both have something of which a person has one.
+            ConflictError: They belong to two accounts.
         """
         if from_id == into_id:
             message = "an identity cannot be merged into itself"
@@ -76,6 +77,7 @@ class IdentityMerge:
         if source is None or target is None:
             raise NotFoundError(self._store.name, from_id if source is None else into_id)
         self._check(source, target)
+        settle_clashes(executor, from_id, into_id)
         moved = {"memories.user_id": move_memories(executor, from_id, into_id)}
         for one in self._columns:
             name = f"{one.table.name}.{one.name}"
