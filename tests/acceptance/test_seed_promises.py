@@ -16,6 +16,7 @@ import pytest
 
 from agent_system import EntityManager
 from agent_system.errors import (
+    AgentSystemError,
     AuthenticationError,
     BudgetExceededError,
     ConflictError,
@@ -54,6 +55,46 @@ async def an_agent(em: EntityManager, name: str = "researcher", **values: Any) -
 async def a_task(em: EntityManager, **values: Any) -> Task:
     agent = await em.agents.get_by_name("worker") or await an_agent(em, "worker")
     return await em.tasks.create({"agent_id": agent.id, "instruction": "Do it.", **values})
+
+
+class TestConnectionsAndSchema:
+    async def test_a_transaction_of_several_managers_is_one_and_may_be_nested(self, em: EntityManager) -> None:
+        async def fail_inside() -> None:
+            async with em.db.transaction():
+                await an_agent(em, "outer")
+                async with em.db.transaction():
+                    await em.conversations.create({"title": "inner"})
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            await fail_inside()
+        assert (await em.agents.count(), await em.conversations.count()) == (0, 0)
+
+    async def test_what_every_installation_needs_is_there_once(self, em: EntityManager) -> None:
+        first = await em.flags.count()
+        await em.flags.seed_defaults()
+        seeded = await em.flags.count()
+        assert await em.flags.seed_defaults() == 0
+        assert await em.flags.count() == seeded >= first
+        priced = {price.model_id for price in await em.model_prices.find()}
+        assert priced <= {model.id for model in await em.models.find()}
+
+    async def test_health_has_the_six_figures_and_what_waits(self, em: EntityManager) -> None:
+        await em.queue.enqueue("code", {})
+        health = await em.health()
+        assert (health.cold_storage_connected, health.queue_backlog) == (True, 1)
+        assert health.last_sync_time is not None
+        assert health.disk_usage > 0
+        figures = (health.hot_cache_size, health.write_queue_depth, health.wal_file_size)
+        assert all(figure >= 0 for figure in figures)
+
+    async def test_agents_ask_in_sql_and_change_nothing(self, em: EntityManager) -> None:
+        await an_agent(em)
+        result = await em.query("SELECT name FROM agents WHERE name = :name", {"name": "researcher"}, limit=5)
+        assert [list(row.values()) for row in result.rows] == [["researcher"]]
+        with pytest.raises(AgentSystemError):
+            await em.query("DELETE FROM agents")
+        assert await em.agents.count() == 1
 
 
 class TestTokenUsageAndCost:
@@ -274,6 +315,37 @@ class TestTasksPromisesAndQueues:
         clock.now += 8 * DAY
         assert await em.queue.purge(7 * DAY) == 1
 
+    async def test_parallel_and_dependent_promises_are_counted(self, em: EntityManager) -> None:
+        await em.promises.make_parallel(7, 1, [{"task_description": "a"}, {"task_description": "b"}])
+        steps = {"first": {"task_description": "c"}, "then": {"task_description": "d", "depends_on": ["first"]}}
+        made = await em.promises.make_dependent(7, 1, steps)
+        assert made["then"].status == "waiting"
+        await em.promises.start(made["first"].id)
+        await em.promises.complete(made["first"].id, "done")
+        assert (await em.promises.require(made["then"].id)).status == "pending"
+        assert (await em.promises.statistics()).by_status["completed"].count == 1
+
+    async def test_missed_messages_wait_while_a_chat_is_offline(self, em: EntityManager) -> None:
+        await em.chat_states.mark_offline(7)
+        await em.chat_states.queue_missed(7, 11, "are you there?", sender="ada")
+        await em.chat_states.queue_missed(7, 11, "are you there?", sender="ada")
+        assert len((await em.chat_states.pending_missed(7)).items) == 1
+
+    async def test_statistics_tell_what_tasks_come_to(self, em: EntityManager) -> None:
+        done, failed = [await a_task(em) for _ in range(2)]
+        for task in (done, failed):
+            await em.tasks.update(task.id, {"status": "running"})
+        await em.tasks.set_result(done.id, "42")
+        await em.tasks.set_error(failed.id, "no")
+        statistics = await em.tasks.statistics()
+        assert (statistics.by_status["completed"], statistics.by_status["failed"]) == (1, 1)
+        assert statistics.success_rate == 0.5
+
+    async def test_what_waits_too_long_fails(self, em: EntityManager, clock: Clock) -> None:
+        task = await a_task(em)
+        clock.now = datetime.now(UTC) + 2 * DAY
+        assert [stale.id for stale in await em.tasks.fail_stale_pending(DAY)] == [task.id]
+
 
 class TestToolsAndAgents:
     async def test_a_tool_registry_counts_executions(self, em: EntityManager) -> None:
@@ -394,6 +466,28 @@ class TestEntitiesEventsDocumentsAndProcesses:
         await em.process_instances.advance(run.id, "second", {"seen": 1})
         assert (await em.process_instances.complete(run.id, {"ok": True})).status == "completed"
 
+    async def test_entities_are_related_once_each_way(self, em: EntityManager) -> None:
+        agent, document = await an_agent(em), await em.context_documents.create({"name": "guide", "content": "Read."})
+        for _ in range(2):
+            await em.relations.connect(("agent", agent.id), "references", ("context_document", document.id))
+        assert [item.id for item in await em.related("agent", agent.id, "references")] == [document.id]
+        assert await em.relations.count() == 1
+
+    async def test_knowledge_gaps_are_found_once_and_closed(self, em: EntityManager) -> None:
+        gaps = [await em.knowledge_gaps.record("deployment", "nobody knows") for _ in range(2)]
+        assert gaps[0].id == gaps[1].id
+        await em.knowledge_gaps.resolve(gaps[0].id, resolution="written down")
+        assert await em.knowledge_gaps.find_open() == []
+
+    async def test_a_person_answers_what_matters_most_first(self, em: EntityManager) -> None:
+        low, high = [
+            await em.messages.create({"role": "agent", "content": text, "priority": rank, "requires_response": True})
+            for text, rank in (("low", 1), ("high", 10))
+        ]
+        assert [message.id for message in await em.messages.pending_responses()] == [high.id, low.id]
+        await em.messages.respond(high.id, "yes")
+        assert [message.id for message in await em.messages.pending_responses()] == [low.id]
+
 
 class TestMemoryAndPrompts:
     async def test_memories_have_importance_tags_context_pin_and_expiry(self, em: EntityManager, clock: Clock) -> None:
@@ -421,6 +515,20 @@ class TestMemoryAndPrompts:
         assert "at noon" in merged.content
         assert set(merged.tags) == {"tea", "noon"}
         assert (await em.memories.require(one.id)).status != "active"
+
+    async def test_memories_are_found_by_their_words_their_tags_and_their_owner(self, em: EntityManager) -> None:
+        kept = await em.memories.remember("ada", "Deploys happen on Fridays.", tags=["work"])
+        await em.memories.remember("bob", "Deploys never happen.")
+        assert [memory.id for memory in (await em.memories.search("deploys", user_id="ada")).items] == [kept.id]
+        assert [memory.id for memory in await em.memories.find_by_tags(["work"], user_id="ada")] == [kept.id]
+        assert (await em.memories.search('") OR 1=1 --', user_id="ada")).items == []
+
+    async def test_goals_and_lists_have_a_progress(self, em: EntityManager) -> None:
+        goal = await em.goals.set("ada", "Ship it.")
+        await em.todos.create_list("release", ["test", "tag"], "ada", goal_id=goal.id)
+        await em.todos.complete("release", 1, "ada")
+        progress = await em.goals.progress(goal.id)
+        assert (progress.completed, progress.items, progress.share) == (1, 2, 0.5)
 
     async def test_the_same_memory_is_kept_once(self, em: EntityManager) -> None:
         memories = await asyncio.gather(*(em.memories.remember("ada", "likes tea") for _ in range(64)))
@@ -531,6 +639,14 @@ class TestConversationsUsersAndAuth:
             )
         assert [message.content for message in await em.messages.last_in_channel("c", 2)] == ["1", "2"]
         assert await em.messages.count_in_guild("g", datetime(2020, 1, 1, tzinfo=UTC)) == 3
+
+    async def test_chats_are_analysed(self, em: EntityManager, clock: Clock) -> None:
+        for user, model in (("ada", "m"), ("ada", "m"), ("bob", "n")):
+            data = {"role": "user", "content": "x", "user_id": user, "model": model, "input_method": "voice"}
+            await em.messages.create({**data, "created_at": clock()})
+        assert [(one.user_id, one.messages) for one in await em.analytics.active_users()] == [("ada", 2), ("bob", 1)]
+        assert {share.name: share.messages for share in await em.analytics.models()} == {"m": 2, "n": 1}
+        assert [(share.name, share.messages) for share in await em.analytics.input_methods()] == [("voice", 3)]
 
     async def test_there_is_one_default_workspace(self, em: EntityManager) -> None:
         user = await em.users.register("ada", None, "correct horse battery")
