@@ -226,8 +226,8 @@ class EntityManager:
     ) -> QueryResult:
         """Run one query in plain SQL, which can only read: what an agent asks that no verb answers.
 
-        It reads every table and column there is, whoever's, so it is not there in a scope; and it sees what was
-        committed, not what an open transaction has written.
+        It reads every table there is, whoever's, so it is not there in a scope; no column with secrets, though
+        (`managers/privacy/secret_columns.py`); and what was committed, not what an open transaction has written.
 
         Args:
             sql: One SELECT, WITH or VALUES in the words of the engine. Values are bound, never written into it.
@@ -236,7 +236,7 @@ class EntityManager:
             timeout_seconds: After so long it is stopped.
 
         Raises:
-            ValidationError: It is no query, does more than read, or a parameter is missing or of no kind of column.
+            ValidationError: It is no query, does more than read, reads a secret, or a parameter is missing or fits no column.
             StatementTimeoutError: It took too long.
 
         Example:

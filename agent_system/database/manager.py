@@ -14,7 +14,7 @@ from agent_system.database.dialects.registry import prepare_backend
 from agent_system.database.engine import resolve_url
 from agent_system.database.lanes import uncancelled
 from agent_system.database.migrations import prepare_schema
-from agent_system.database.transactions import Transaction, current_transaction, entered
+from agent_system.database.transactions import Transaction, current_transaction, entered, nested
 from agent_system.database.translate import translated
 from agent_system.errors import DatabaseError, NotConnectedError, StatementTimeoutError, TransactionError
 from agent_system.settings import DatabaseSettings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from agent_system.database.dialects.base import Backend, Changes, EngineHealth
+    from agent_system.database.dialects.base import Backend, Changes, EngineHealth, Hidden
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
 
@@ -189,7 +189,7 @@ class DatabaseManager:
         backend = self._connected()
         outer = current_transaction(self)
         if outer is not None:
-            async with _nested(outer):
+            async with nested(outer):
                 yield outer
             return
         backend.check_may_write()
@@ -245,17 +245,19 @@ class DatabaseManager:
         finally:
             await uncancelled(changes.close())
 
-    async def query(self, statement: TextClause, limit: int, *, timeout_seconds: float) -> tuple[list[str], list[Any]]:
+    async def query(
+        self, statement: TextClause, limit: int, *, timeout_seconds: float, hidden: Hidden
+    ) -> tuple[list[str], list[Any]]:
         """Run free SQL on a connection that can only read; returns its columns and at most `limit` committed rows.
 
         Raises:
-            ValidationError: It does more than read.
+            ValidationError: It does more than read, or it reads one of the hidden columns.
             StatementTimeoutError: It took too long.
         """
         backend = self._connected()
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await backend.query(statement, limit)
+                return await backend.query(statement, limit, hidden)
         except TimeoutError:
             message = f"the query took longer than {timeout_seconds:g} s"
             raise StatementTimeoutError(message) from None
@@ -330,17 +332,6 @@ class DatabaseManager:
             message = "this manager belongs to another event loop: connect one in each loop"
             raise NotConnectedError(message)
         return backend
-
-
-@asynccontextmanager
-async def _nested(outer: Transaction) -> AsyncIterator[None]:
-    name = await outer.nest()
-    try:
-        yield
-    except BaseException:
-        await uncancelled(outer.leave(name, failed=True))
-        raise
-    await outer.leave(name, failed=False)
 
 
 @asynccontextmanager

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import translated
 from agent_system.errors import TransactionError, TransactionTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from agent_system.database.dialects.base import BackendTransaction
     from agent_system.database.executor import Work
 
-__all__ = ["Transaction", "current_transaction", "entered"]
+__all__ = ["Transaction", "current_transaction", "entered", "nested"]
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +190,18 @@ class Transaction:
             logger.error("a transaction of task %s was open for too long and is rolled back", _name(self._task))
             with translated():
                 await self._inner.rollback()
+
+
+@asynccontextmanager
+async def nested(outer: Transaction) -> AsyncIterator[None]:
+    """Make the block a part of an open transaction that can be taken back alone."""
+    name = await outer.nest()
+    try:
+        yield
+    except BaseException:
+        await uncancelled(outer.leave(name, failed=True))
+        raise
+    await outer.leave(name, failed=False)
 
 
 def _name(task: asyncio.Task[Any] | None) -> str:

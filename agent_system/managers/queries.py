@@ -14,6 +14,7 @@ from sqlalchemy import TextClause, bindparam, text
 
 from agent_system.errors import DatabaseError, DatabaseReadOnlyError, ValidationError
 from agent_system.managers.core.moments import aware
+from agent_system.managers.privacy.secret_columns import SECRET_COLUMNS
 from agent_system.models.codec import decode_text
 from agent_system.models.columns import BigInt, Real, Text, UtcDateTime, Uuid
 
@@ -59,7 +60,8 @@ async def run_query(
     """Run one query; see `EntityManager.query`.
 
     Raises:
-        ValidationError: It is no query, cannot be understood, or a parameter is missing or of a kind without a column.
+        ValidationError: It is no query, cannot be understood, reads a secret, or a parameter is missing or of a kind
+            without a column.
         StatementTimeoutError: It took too long.
     """
     if not 1 <= limit <= MOST_ROWS:
@@ -67,7 +69,7 @@ async def run_query(
         raise ValidationError(message, field="limit")
     statement = _bound(sql, params)
     try:
-        columns, rows = await db.query(statement, limit + 1, timeout_seconds=timeout_seconds)
+        columns, rows = await db.query(statement, limit + 1, timeout_seconds=timeout_seconds, hidden=SECRET_COLUMNS)
     except DatabaseReadOnlyError as exc:
         message = "sql: a query may only read"
         raise ValidationError(message, field="sql") from exc

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Dialect, TextClause
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
 
-__all__ = ["Backend", "BackendTransaction", "Changes", "EngineHealth", "Mark"]
+__all__ = ["Backend", "BackendTransaction", "Changes", "EngineHealth", "Hidden", "Mark"]
 
 T = TypeVar("T")
 Mark: TypeAlias = object
 """A moment in the life of a database, as `Changes.mark` gives it."""
+Hidden: TypeAlias = "Mapping[str, Collection[str]]"
+"""Tables with the columns of theirs that free SQL may not read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,8 +136,8 @@ class Backend(Protocol):
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled reading statement and return the driver's rows."""
 
-    async def query(self, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
-        """Run free SQL that can only read; returns the columns and at most `limit` of the driver's rows."""
+    async def query(self, statement: TextClause, limit: int, hidden: Hidden) -> tuple[list[str], list[Any]]:
+        """Run free SQL that can only read, and no hidden column; returns the columns and at most `limit` rows."""
 
     async def scrub(self, *, rebuild: bool) -> None:
         """Take away what deletions have left behind; with `rebuild`, also what was deleted long ago."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from agent_system.database.dialects.base import Hidden
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
     from agent_system.settings import DatabaseSettings
@@ -95,10 +96,10 @@ class PostgresBackend:
         """Run one compiled reading statement on a pooled connection."""
         return await self.read(lambda executor: executor.fetch(plan, parameters))
 
-    async def query(self, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
-        """Run free SQL that can only read."""
+    async def query(self, statement: TextClause, limit: int, hidden: Hidden) -> tuple[list[str], list[Any]]:
+        """Run free SQL that can only read, and no hidden column."""
         with translated():
-            return await run_query(self.engine, statement, limit)
+            return await run_query(self.engine, statement, limit, hidden)
 
     async def scrub(self, *, rebuild: bool) -> None:
         """Let the server give the space of deleted rows free; its own logs and archives are its administrator's."""

@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.dialects.postgresql_secrets import refuse_hidden
 from agent_system.errors import ValidationError
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from agent_system.database.dialects.base import Hidden
 
 __all__ = ["run_query"]
 
@@ -22,15 +25,18 @@ __all__ = ["run_query"]
 _QUERY = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
 # Functions of the server, those that run SQL of their own, and the spelling that could hide a name.
 _SERVER = re.compile(
-    r"\b(?:pg_\w+|lo_\w+|dblink\w*|set_config|\w+_to_xml\w*|currval|nextval|setval)\b|\bu&", re.IGNORECASE
+    r"\b(?:pg_\w+|lo_\w+|dblink\w*|set_config|\w+_to_xml\w*|ts_stat|ts_rewrite|currval|nextval|setval)\b|\bu&",
+    re.IGNORECASE,
 )
 
 
-async def run_query(engine: AsyncEngine, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
+async def run_query(
+    engine: AsyncEngine, statement: TextClause, limit: int, hidden: Hidden
+) -> tuple[list[str], list[Any]]:
     """Run one reading statement on a pooled connection; returns its columns and at most `limit` rows.
 
     Raises:
-        ValidationError: It is no query, or names a function of the server.
+        ValidationError: It is no query, names a function of the server, or could read a hidden column.
     """
     if not _QUERY.match(statement.text):
         message = "sql: a query begins with SELECT, WITH or VALUES and only reads"
@@ -41,6 +47,7 @@ async def run_query(engine: AsyncEngine, statement: TextClause, limit: int) -> t
         raise ValidationError(message, field="sql")
     reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     async with reading.connect() as connection:
+        await refuse_hidden(connection, str(statement.compile(dialect=engine.dialect)), hidden)
         result = await connection.stream(statement)
         try:
             columns = list(result.keys())

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from agent_system.database.adapter import FusedConnection
+    from agent_system.database.dialects.base import Hidden
     from agent_system.database.executor import Executor, Work
     from agent_system.database.lanes import Lane
     from agent_system.database.plans import Plan
@@ -254,10 +255,10 @@ class SqliteBackend:
             ours = translate(exc)
             raise ours from ours.__cause__
 
-    async def query(self, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
-        """Run free SQL that can only read."""
+    async def query(self, statement: TextClause, limit: int, hidden: Hidden) -> tuple[list[str], list[Any]]:
+        """Run free SQL that can only read, and no hidden column."""
         with translated():
-            return await run_query(self.engine, statement, limit)
+            return await run_query(self.engine, statement, limit, hidden)
 
     async def scrub(self, *, rebuild: bool) -> None:
         """Take away what deletions have left in the files."""

@@ -6,6 +6,7 @@ An authorizer is asked about everything that a statement would do when it is com
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,19 +20,26 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from agent_system.database.adapter import FusedConnection
+    from agent_system.database.dialects.base import Hidden
 
 __all__ = ["run_query"]
 
 READING = frozenset({sqlite.SQLITE_SELECT, sqlite.SQLITE_READ, sqlite.SQLITE_FUNCTION, sqlite.SQLITE_RECURSIVE})
 # They reach beyond the database's rows.
 REFUSED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
+# Tables of the library that show pages and samples of every column.
+REFUSED_TABLES = frozenset({"sqlite_dbpage", "sqlite_dbdata", "sqlite_dbptr", "sqlite_stat3", "sqlite_stat4"})
+# Joins that compare columns without naming their table: the authorizer is not asked about those (seen with 3.40.1).
+_UNNAMED_JOIN = re.compile(r"\b(?:natural|using)\b", re.IGNORECASE)
 
 
-async def run_query(engine: AsyncEngine, statement: TextClause, limit: int) -> tuple[list[str], list[Any]]:
+async def run_query(
+    engine: AsyncEngine, statement: TextClause, limit: int, hidden: Hidden
+) -> tuple[list[str], list[Any]]:
     """Run one reading statement on a pooled connection; returns its columns and at most `limit` rows.
 
     Raises:
-        ValidationError: It is not one statement, or it does more than read.
+        ValidationError: It is not one statement, it does more than read, or it reads a hidden column.
     """
     compiled: Any = statement.compile(dialect=engine.dialect)
     parameters = _encoded(compiled, engine.dialect)
@@ -39,7 +47,7 @@ async def run_query(engine: AsyncEngine, statement: TextClause, limit: int) -> t
         fairy = await connection.get_raw_connection()
         # SQLAlchemy types it as a plain DBAPI connection; every engine of ours has the fused adapter's.
         lane = cast("FusedConnection", fairy.dbapi_connection).lane
-        return await lane.run_interruptible(partial(_run, lane.raw, str(compiled), parameters, limit))
+        return await lane.run_interruptible(partial(_run, lane.raw, str(compiled), parameters, limit, hidden))
 
 
 def _encoded(compiled: Any, dialect: Any) -> list[Any]:
@@ -51,8 +59,13 @@ def _encoded(compiled: Any, dialect: Any) -> list[Any]:
     return values
 
 
-def _run(raw: sqlite3.Connection, sql: str, parameters: list[Any], limit: int) -> tuple[list[str], list[Any]]:
-    raw.set_authorizer(_authorize)
+def _run(
+    raw: sqlite3.Connection, sql: str, parameters: list[Any], limit: int, hidden: Hidden
+) -> tuple[list[str], list[Any]]:
+    _refuse_unnamed_joins(sql, hidden)
+    guard = _Guard(hidden)
+    # Statements that the connection remembers from before are compiled again: setting an authorizer expires them.
+    raw.set_authorizer(guard.authorize)
     try:
         cursor = raw.execute(sql, parameters)
         try:
@@ -61,7 +74,7 @@ def _run(raw: sqlite3.Connection, sql: str, parameters: list[Any], limit: int) -
             cursor.close()
     except (sqlite.Error, sqlite.Warning) as exc:
         if getattr(exc, "sqlite_errorname", "") == "SQLITE_AUTH" or "prohibited" in str(exc):
-            message = "sql: a query may only read"
+            message = f"sql: {guard.refusal or 'a query may only read'}"
             raise ValidationError(message, field="sql") from exc
         if isinstance(exc, (sqlite.ProgrammingError, sqlite.Warning)):
             message = f"sql: {exc}"
@@ -71,8 +84,33 @@ def _run(raw: sqlite3.Connection, sql: str, parameters: list[Any], limit: int) -
         raw.set_authorizer(None)
 
 
-def _authorize(action: int, first: str | None, second: str | None, *_where: str | None) -> int:
-    if action not in READING or (action == sqlite.SQLITE_FUNCTION and str(second).lower() in REFUSED_FUNCTIONS):
-        return int(sqlite.SQLITE_DENY)
-    del first
-    return int(sqlite.SQLITE_OK)
+def _refuse_unnamed_joins(sql: str, hidden: Hidden) -> None:
+    # Views expand to columns that the authorizer is asked about; only the table itself gets past it.
+    for table in hidden:
+        if _UNNAMED_JOIN.search(sql) and re.search(rf"\b{re.escape(table)}\b", sql, re.IGNORECASE):
+            message = f"sql: {table} has hidden columns: a query that names it says ON instead of USING and NATURAL"
+            raise ValidationError(message, field="sql")
+
+
+class _Guard:
+    """Says what one query may do, and remembers why not."""
+
+    def __init__(self, hidden: Hidden) -> None:
+        self._hidden = hidden
+        self.refusal: str | None = None
+
+    def authorize(self, action: int, first: str | None, second: str | None, *_where: str | None) -> int:
+        if action == sqlite.SQLITE_READ:
+            self.refusal = self.refusal or self._reading(str(first).lower(), str(second).lower())
+            return int(sqlite.SQLITE_OK if self.refusal is None else sqlite.SQLITE_DENY)
+        if action not in READING or (action == sqlite.SQLITE_FUNCTION and str(second).lower() in REFUSED_FUNCTIONS):
+            return int(sqlite.SQLITE_DENY)
+        return int(sqlite.SQLITE_OK)
+
+    def _reading(self, table: str, column: str) -> str | None:
+        if table in REFUSED_TABLES:
+            return f"{table} shows what is hidden"
+        columns = self._hidden.get(table, ())
+        if column in columns:
+            return f"{table}.{column} is hidden from queries; name the columns that you want"
+        return None

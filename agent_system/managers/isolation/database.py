@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlmodel.ext.asyncio.session import AsyncSession
 
-    from agent_system.database.dialects.base import Changes, EngineHealth
+    from agent_system.database.dialects.base import Changes, EngineHealth, Hidden
     from agent_system.database.executor import Executor, Work
     from agent_system.database.plans import Plan
     from agent_system.managers.isolation.scope import Dimension, Scope
@@ -140,9 +140,11 @@ class ScopedDatabase(DatabaseManager):
         """Not there in a scope."""
         _refuse("another()")
 
-    async def query(self, statement: TextClause, limit: int, *, timeout_seconds: float) -> tuple[list[str], list[Any]]:
+    async def query(
+        self, statement: TextClause, limit: int, *, timeout_seconds: float, hidden: Hidden
+    ) -> tuple[list[str], list[Any]]:
         """Not there in a scope: nobody can tell whose the rows of free SQL are."""
-        del statement, limit, timeout_seconds
+        del statement, limit, timeout_seconds, hidden
         _refuse("query()")
 
     async def scrub(self, *, rebuild: bool = False) -> None:
