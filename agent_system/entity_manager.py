@@ -236,7 +236,7 @@ class EntityManager:
             timeout_seconds: After so long it is stopped.
 
         Raises:
-            ValidationError: It is no query, does more than read, reads a secret, or a parameter is missing or fits no column.
+            ValidationError: It is no query, does more than read, reads a secret, or a parameter is missing or wrong.
             StatementTimeoutError: It took too long.
 
         Example:
