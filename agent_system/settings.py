@@ -18,7 +18,15 @@ from sqlalchemy.exc import ArgumentError
 
 from agent_system.errors import ConfigurationError
 
-__all__ = ["DEFAULT_PATH", "ENV_PREFIX", "DatabaseSettings", "Durability", "SqliteDriver", "mask_password"]
+__all__ = [
+    "DEFAULT_PATH",
+    "ENV_PREFIX",
+    "DatabaseSettings",
+    "Durability",
+    "NetworkFileSystem",
+    "SqliteDriver",
+    "mask_password",
+]
 
 DEFAULT_PATH = "./data/system.db"
 ENV_PREFIX = "AGENT_SYSTEM_"
@@ -37,6 +45,15 @@ class Durability(StrEnum):
     """Power loss: every commit reaches the disk before it is acknowledged (synchronous=FULL)."""
     NORMAL = "normal"
     """A crash of the process, not of the power (synchronous=NORMAL, the pragma list of seed 003)."""
+
+
+class NetworkFileSystem(StrEnum):
+    """What becomes of a SQLite file on a network file system (NFS, SMB, 9p, virtiofs ...)."""
+
+    REFUSE = "refuse"
+    """It is not opened."""
+    WARN = "warn"
+    """It is opened with a warning: for a folder that one machine alone writes to."""
 
 
 class SqliteDriver(StrEnum):
@@ -87,6 +104,10 @@ class DatabaseSettings(BaseSettings):
         default=True, description="a SQLite file that holds a schema is copied and the copy verified before it migrates"
     )
 
+    network_file_system: NetworkFileSystem = Field(
+        NetworkFileSystem.REFUSE,
+        description="what becomes of a SQLite file on a network file system",
+    )
     pg_bin: str | None = Field(None, description="folder of pg_dump and pg_restore; None: wherever PATH has them")
 
     # Connections.

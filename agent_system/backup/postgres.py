@@ -78,7 +78,7 @@ class PostgresBackups:
             BackupError: `pg_restore` is not there, or it failed; the database is as it was.
         """
         kept = backup.path.with_name(name_backup(f"{url.database}.before-restore", moment, ".dump"))
-        await _run("pg_dump", url, "--format=custom", "--no-owner", f"--file={kept}")
+        await self.copy(url, kept, moment, compress=True)
         options = ("--clean", "--if-exists", "--no-owner", "--exit-on-error", "--single-transaction")
         await _run("pg_restore", url, *options, str(backup.path))
         return kept

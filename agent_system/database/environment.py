@@ -17,7 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from agent_system.database.dialects.migration import exclusively, guard_for, migration_engine
-from agent_system.database.dialects.sqlite import prepare_sqlite_url
+from agent_system.database.dialects.sqlite_files import prepare_sqlite_url
 from agent_system.database.engine import resolve_url
 from agent_system.database.lanes import uncancelled
 from agent_system.database.refusals import refuse_broken_keys, refuse_drift, refuse_unusable
@@ -113,7 +113,7 @@ def _configured_database() -> tuple[URL, DatabaseSettings]:
     settings = DatabaseSettings()
     url = resolve_url(None, settings)
     if guard_for(url.get_backend_name()).rebuilds_tables:
-        url, _ = prepare_sqlite_url(url)
+        url, _ = prepare_sqlite_url(url, settings)
     return url, settings
 
 

@@ -12,7 +12,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from agent_system.database.dialects.migration import exclusively, guard_for, migration_engine, read_state
-from agent_system.database.dialects.sqlite import prepare_sqlite_url
+from agent_system.database.dialects.sqlite_files import prepare_sqlite_url
 from agent_system.database.engine import resolve_url
 from agent_system.database.environment import CONNECTION, READ_ONLY, find_drift
 from agent_system.database.lanes import uncancelled
@@ -68,7 +68,7 @@ async def run_migrations(
     url = resolve_url(path_or_url, settings)
     guard = guard_for(url.get_backend_name())
     if guard.rebuilds_tables:
-        url, _ = prepare_sqlite_url(url)
+        url, _ = prepare_sqlite_url(url, settings)
     history = revision_history()
     target = resolve_target(target_version, history)
     state = await guard.peek(url, settings)

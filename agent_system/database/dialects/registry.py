@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_system.database.dialects.postgresql import PostgresBackend
-from agent_system.database.dialects.sqlite import SqliteBackend, prepare_sqlite_url
+from agent_system.database.dialects.sqlite import SqliteBackend
+from agent_system.database.dialects.sqlite_files import prepare_sqlite_url
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -26,6 +27,6 @@ def prepare_backend(url: URL, settings: DatabaseSettings) -> tuple[URL, Backend]
         DatabaseUnavailableError: A SQLite path is a folder, or its folder cannot be made.
     """
     if url.get_backend_name() == "sqlite":
-        url, temporary = prepare_sqlite_url(url)
+        url, temporary = prepare_sqlite_url(url, settings)
         return url, SqliteBackend(url, settings, temporary)
     return url, PostgresBackend(url, settings)

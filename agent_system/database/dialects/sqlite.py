@@ -6,12 +6,10 @@ import asyncio
 import logging
 import os
 import shutil
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import select
@@ -27,7 +25,6 @@ from agent_system.database.dialects.sqlite_scrub import scrub
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
 from agent_system.database.driver import is_broken, is_busy, library_verdict, sqlite
 from agent_system.database.engine import (
-    MEMORY,
     TRANSACTION_MODE,
     WRITE_TURN,
     create_engine,
@@ -40,11 +37,12 @@ from agent_system.database.translate import FAILURES, translate, translated
 from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
-from agent_system.errors import DatabaseError, DatabaseUnavailableError, StatementTimeoutError
+from agent_system.errors import DatabaseError, StatementTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import URL, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -56,35 +54,11 @@ if TYPE_CHECKING:
     from agent_system.database.plans import Plan
     from agent_system.settings import DatabaseSettings
 
-__all__ = ["SqliteBackend", "prepare_sqlite_url"]
+__all__ = ["SqliteBackend"]
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-
-def prepare_sqlite_url(url: URL) -> tuple[URL, Path | None]:
-    """Make the folder of a database file; `:memory:` becomes a file in a temporary folder that is returned too.
-
-    A database that lives in one connection's memory could not be read beside its writer; a private file that goes away
-    with the manager behaves like every other database.
-
-    Raises:
-        DatabaseUnavailableError: The path is a folder, or its folder cannot be made.
-    """
-    if url.database in {None, "", MEMORY}:
-        folder = Path(tempfile.mkdtemp(prefix="agent_system-"))
-        return url.set(database=str(folder / "memory.db")), folder
-    path = Path(str(url.database))
-    if path.is_dir():
-        message = f"{path} is a folder; the database needs the path of a file"
-        raise DatabaseUnavailableError(message)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        message = f"the folder {path.parent} of the database cannot be made: {exc.strerror}"
-        raise DatabaseUnavailableError(message) from exc
-    return url, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from uuid_utils.compat import uuid7
 
 from agent_system.errors import ValidationError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import AsyncIterator
 
     from agent_system.database.manager import DatabaseManager
 
 __all__ = ["write_text_file"]
 
+OWNER_ONLY = 0o600
 COMPANIONS = ("", "-wal", "-shm", "-journal")
 
 
 async def write_text_file(db: DatabaseManager, path: str | os.PathLike[str], chunks: AsyncIterator[str]) -> None:
     """Write chunks of text into a file, in UTF-8; a file that is there is replaced when all of them are written.
+
+    Only its owner may read a new file; one that is replaced keeps its permissions.
 
     What UTF-8 cannot say (a lone surrogate) is written as its escape.
 
@@ -37,7 +42,7 @@ async def write_text_file(db: DatabaseManager, path: str | os.PathLike[str], chu
     await asyncio.to_thread(_refuse_database, db, target)
     # A new file beside the target, so that what is opened and closed here can never be the database.
     unfinished = target.with_name(f"{target.name}.{uuid7()}.part")
-    file = await asyncio.to_thread(unfinished.open, "x", encoding="utf-8", errors="backslashreplace", newline="")
+    file = await asyncio.to_thread(_open_new, unfinished, target)
     try:
         try:
             async for chunk in chunks:
@@ -48,6 +53,13 @@ async def write_text_file(db: DatabaseManager, path: str | os.PathLike[str], chu
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def _open_new(unfinished: Path, target: Path) -> TextIO:
+    descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
+    with suppress(FileNotFoundError):
+        unfinished.chmod(stat.S_IMODE(target.stat().st_mode))
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _refuse_database(db: DatabaseManager, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,18 @@ async def test_what_was_committed_before_comes_back(migrated_postgresql_url: str
     assert kept is not None
     async with DatabaseManager(migrated_postgresql_url, auto_migrate=False) as db:
         assert [agent.name for agent in await EntityManager(db).agents.find()] == ["kept \ud800\0"]
+
+
+async def test_dumps_are_only_for_their_owner(migrated_postgresql_url: str, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        backup = await create_backup(migrated_postgresql_url, tmp_path)
+        kept = await restore_backup(backup.path, migrated_postgresql_url)
+    finally:
+        os.umask(before)
+    assert kept is not None
+    assert await verify_backup(kept)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
 async def test_a_truncated_dump_is_refused(migrated_postgresql_url: str, tmp_path: Path) -> None:
