@@ -19,9 +19,11 @@ from sqlalchemy.util import await_only
 from agent_system.database.cursors import FetchedCursor, execute, execute_many
 from agent_system.database.driver import commit, is_broken, require_transaction, sqlite
 from agent_system.database.lanes import Lane, uncancelled
+from agent_system.errors import TransactionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from agent_system.database.cursors import Fetched
 
@@ -36,6 +38,17 @@ class WriteTurn(Protocol):
 
     def release(self) -> None:
         """Let the next one have it."""
+
+    def limit(self) -> AbstractAsyncContextManager[None]:
+        """What a statement runs in: it ends one that runs when the time of the transaction is over."""
+
+    def check(self) -> None:
+        """Raise TransactionTimeoutError when the time of the transaction is over."""
+
+
+async def _limited(turn: WriteTurn, work: Awaitable[Fetched]) -> Fetched:
+    async with turn.limit():
+        return await work
 
 
 def _execute(lane: Lane, operation: str, parameters: Any, *, in_transaction: bool) -> Fetched:
@@ -94,9 +107,11 @@ class FusedCursor(FetchedCursor):
 
     def _run(self, function: Any, operation: str, parameters: Any) -> None:
         lane, in_transaction = self._connection.lane, self._connection.in_transaction
-        self.take(
-            await_only(lane.run_interruptible(function, lane, operation, parameters, in_transaction=in_transaction))
-        )
+        turn = self._connection.turn
+        if turn is not None:
+            turn.check()
+        fetching = lane.run_interruptible(function, lane, operation, parameters, in_transaction=in_transaction)
+        self.take(await_only(fetching if turn is None else _limited(turn, fetching)))
 
     async def _async_soft_close(self) -> None:
         """Nothing to do: the driver's cursor is closed already."""
@@ -105,14 +120,15 @@ class FusedCursor(FetchedCursor):
 class FusedConnection(AsyncAdapt_aiosqlite_connection):
     """SQLAlchemy's view of one aiosqlite connection."""
 
-    __slots__ = ("_only_reads", "_turn", "in_transaction", "lane")
+    __slots__ = ("_only_reads", "in_transaction", "lane", "turn")
 
     _cursor_cls = FusedCursor  # type: ignore[assignment]  # the base wants its own cursor class; ours has its interface
 
     def __init__(self, dbapi: Any, connection: aiosqlite.Connection) -> None:
         super().__init__(dbapi, connection)  # type: ignore[arg-type]  # aiosqlite is what the base is written for
         self.lane = Lane(connection)
-        self._turn: WriteTurn | None = None
+        self.turn: WriteTurn | None = None
+        """Whose turn it is, while this connection has it."""
         self._only_reads = False
         self.in_transaction = False
         """Whether SQLAlchemy believes that a transaction is open."""
@@ -129,11 +145,17 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
             await_only(self.lane.run(_begin, self.lane, mode, only_reads=self._only_reads))
             return
         await_only(turn.begin(self.lane))
-        self._turn = turn
+        self.turn = turn
 
     def commit(self) -> None:
         """Commit, and let the next writer have its turn."""
-        self._end(partial(_commit, self.lane, in_transaction=self.in_transaction))
+        turn = self.turn
+        try:
+            self._end(partial(_commit, self.lane, in_transaction=self.in_transaction))
+        except TransactionError:
+            if turn is not None:
+                turn.check()
+            raise
 
     def rollback(self) -> None:
         """Roll back, and let the next writer have its turn; a connection that is closed has nothing left to undo."""
@@ -168,7 +190,7 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
                 self._give_back_turn()
 
     def _give_back_turn(self) -> None:
-        turn, self._turn = self._turn, None
+        turn, self.turn = self.turn, None
         if turn is not None:
             turn.release()
 

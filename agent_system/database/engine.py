@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent_system.database.adapter import FusedConnection
 
 __all__ = [
+    "IDLE_LIMIT",
     "MEMORY",
     "TRANSACTION_MODE",
     "WRITE_TURN",
@@ -42,6 +43,8 @@ MEMORY = ":memory:"
 # Execution options of a connection: how its transactions begin, and whose turn they wait for.
 TRANSACTION_MODE = "agent_system_transaction_mode"
 WRITE_TURN = "agent_system_write_turn"
+# For how long, in seconds, a transaction on PostgreSQL may stand still before the server ends it.
+IDLE_LIMIT = "agent_system_idle_limit"
 IN_COMMIT = "agent_system_in_commit"
 # How much later than the server itself we give up on it.
 ANSWER_SECONDS = 5.0
@@ -178,8 +181,17 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
     except ModuleNotFoundError as exc:
         raise MissingExtraError(extra="postgres", feature="PostgreSQL") from exc
     event.listen(engine.sync_engine, "do_connect", _connect_or_tell)
+    event.listen(engine.sync_engine, "begin", _limit_idleness)
     _mark_errors_of_commit(engine.dialect)
     return engine
+
+
+def _limit_idleness(connection: Connection) -> None:
+    seconds = connection.get_execution_options().get(IDLE_LIMIT)
+    if seconds is not None:
+        # The server keeps the time, so that a program that has stopped altogether frees its locks too.
+        limit = text("SELECT set_config('idle_in_transaction_session_timeout', :milliseconds, true)")
+        connection.execute(limit, {"milliseconds": _milliseconds(seconds)})
 
 
 def _milliseconds(seconds: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from agent_system.database.driver import is_busy, sqlite
@@ -17,6 +18,8 @@ from agent_system.database.lanes import uncancelled
 from agent_system.errors import DatabaseBusyError, TransactionError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from agent_system.database.lanes import Lane
 
 __all__ = ["Backoff", "Turn"]
@@ -91,6 +94,13 @@ class Turn:
                 handed.set_result(None)
                 return
         self._is_taken = False
+
+    def limit(self) -> AbstractAsyncContextManager[None]:
+        """No limit; see `SessionTurn`."""
+        return nullcontext()
+
+    def check(self) -> None:
+        """Nothing to check; see `SessionTurn`."""
 
     async def begin(self, lane: Lane) -> None:
         """Take the turn and begin a write transaction on the lane, waiting for other processes.

@@ -14,7 +14,7 @@ from agent_system.clock import utc_now
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.postgresql_changes import PostgresChanges
 from agent_system.database.dialects.postgresql_queries import run_query
-from agent_system.database.engine import create_engine, dispose
+from agent_system.database.engine import IDLE_LIMIT, create_engine, dispose
 from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import is_serialization_failure, translated
@@ -154,8 +154,10 @@ class PostgresBackend:
         return PostgresTransaction(self, connection)
 
     def session_options(self, *, read_only: bool) -> dict[str, Any]:
-        """A reading session sees one snapshot and cannot write by mistake."""
-        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if read_only else {}
+        """A reading session sees one snapshot and cannot write by mistake; a writing one may not stand still."""
+        if read_only:
+            return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return {IDLE_LIMIT: self._settings.transaction_timeout_seconds}
 
     def check_may_write(self) -> None:
         """Nothing to refuse: every write has a connection of its own."""

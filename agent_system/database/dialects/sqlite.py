@@ -33,6 +33,7 @@ from agent_system.database.engine import (
 )
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy, InlineReader
+from agent_system.database.session_turn import SessionTurn
 from agent_system.database.translate import FAILURES, translate, translated
 from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
@@ -258,7 +259,9 @@ class SqliteBackend:
         """A session that may write takes its turn when its transaction begins; a reading one needs none."""
         if read_only:
             return {TRANSACTION_MODE: "DEFERRED"}
-        return {TRANSACTION_MODE: "IMMEDIATE", WRITE_TURN: self._turn}
+        warn, timeout = self._settings.transaction_warn_seconds, self._settings.transaction_timeout_seconds
+        turn = SessionTurn(self._turn, warn_seconds=warn, timeout_seconds=timeout)
+        return {TRANSACTION_MODE: "IMMEDIATE", WRITE_TURN: turn}
 
     def check_may_write(self) -> None:
         """Refuse a write that would wait for a session of the same task."""

@@ -11,10 +11,11 @@ from contextvars import Context
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from agent_system.errors import AgentSystemError, TransactionTimeoutError
 from tests.integration.engine.notes import add, increase, notes, read_amount, read_titles, run_sql
+from tests.requirements import one_writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -131,3 +132,42 @@ async def test_the_timers_of_a_transaction_end_with_it(db: DatabaseManager, fail
 
     assert transaction._warning.cancelled()
     assert transaction._deadline.cancelled()
+
+
+async def test_a_session_that_keeps_others_from_writing_is_ended(db: DatabaseManager) -> None:
+    with pytest.raises(AgentSystemError):
+        async with db.session() as session:
+            await session.exec(update(notes).values(amount=7))
+            await wait_until_rolled_back(db)
+            await session.commit()
+    await db.write(increase("counter"))
+
+    assert await db.read(read_amount("counter")) == 2
+
+
+@one_writer
+async def test_a_session_is_told_that_its_time_is_over(
+    db: DatabaseManager, slow_statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with db.session() as session:
+        await session.exec(insert(notes).values(title="never there", amount=0))
+        await wait_until_rolled_back(db)
+        with pytest.raises(TransactionTimeoutError, match="session"):
+            await session.exec(insert(notes).values(title="late", amount=0))
+    levels = [record.levelno for record in caplog.records if "session of task" in record.message]
+    assert levels == [logging.WARNING, logging.ERROR]
+    async with db.session() as session:
+        await session.exec(insert(notes).values(title="never there", amount=0))
+        await wait_until_rolled_back(db)
+        with pytest.raises(TransactionTimeoutError, match="session"):
+            await session.commit()
+        await session.rollback()
+        # Its next transaction has a time of its own.
+        await session.exec(insert(notes).values(title="in time", amount=0))
+        await session.commit()
+    with pytest.raises(TransactionTimeoutError, match="session"):
+        async with db.session() as session:
+            await session.exec(insert(notes).values(title="never there", amount=0))
+            await (await session.connection()).exec_driver_sql(slow_statement)
+
+    assert await db.read(read_titles) == ["counter", "in time"]
