@@ -8,6 +8,7 @@ from agent_system.clock import utc_now
 from agent_system.errors import ScopeError, ValidationError
 from agent_system.managers.agents.agents import AgentManager
 from agent_system.managers.agents.tools import ToolManager
+from agent_system.managers.audit.audit import AuditManager
 from agent_system.managers.audit.events import EventManager
 from agent_system.managers.audit.relations import RelationManager
 from agent_system.managers.configuration.capabilities import CapabilityManager
@@ -97,6 +98,7 @@ class EntityManager:
         self.processes = ProcessManager(db, clock=clock)
         self.process_instances = ProcessInstanceManager(db, clock=clock)
         self.events = EventManager(db, clock=clock)
+        self.audit = AuditManager(db, clock=clock)
         self.relations = RelationManager(db, clock=clock)
         self.users = UserManager(db, clock=clock)
         self.identities = IdentityManager(db, clock=clock)

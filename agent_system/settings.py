@@ -163,6 +163,12 @@ class DatabaseSettings(BaseSettings):
         "bytes in URL-safe base64, as cryptography's Fernet.generate_key() makes them; None stores secrets as given",
     )
 
+    audit_key: SecretStr | None = Field(
+        None,
+        description="keys of the audit chain, comma-separated, the newest first: each a text of 32 characters or more, "
+        "unknown to whoever can write to the database; None: events cannot be sealed",
+    )
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: object, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
@@ -211,6 +217,14 @@ class DatabaseSettings(BaseSettings):
     def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not all(map(_is_key, value.get_secret_value().split(","))):
             message = "must be keys of 32 bytes in URL-safe base64, separated by commas"
+            raise ValueError(message)
+        return value
+
+    @field_validator("audit_key")
+    @classmethod
+    def _check_audit_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and any(len(key.strip()) < KEY_BYTES for key in value.get_secret_value().split(",")):
+            message = f"must be keys of {KEY_BYTES} characters or more, separated by commas"
             raise ValueError(message)
         return value
 

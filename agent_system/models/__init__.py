@@ -7,6 +7,7 @@ Read `base.py` and `fields.py` first, then the family you need: `users`, `projec
 """
 
 from agent_system.models.agents import Agent, AgentPermission, AgentTool
+from agent_system.models.audit import AuditSeal
 from agent_system.models.base import TableModel, metadata
 from agent_system.models.budgets import Budget, BudgetAccount, BudgetReservation
 from agent_system.models.configuration import Capability, CapabilityHistory, Config, ConfigHistory, FeatureFlag
@@ -43,6 +44,7 @@ __all__ = [
     "AgentPermission",
     "AgentStatusEntry",
     "AgentTool",
+    "AuditSeal",
     "Budget",
     "BudgetAccount",
     "BudgetReservation",

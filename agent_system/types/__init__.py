@@ -7,7 +7,7 @@ spellings mean here; a spelling that is in neither is reported by an importer, n
 from __future__ import annotations
 
 from agent_system.types.agents import AGENT_STATUS_LEGACY, AgentStatus
-from agent_system.types.audit import EventOutcome, RelationshipType, Severity
+from agent_system.types.audit import EventOutcome, RelationshipType, SealKind, Severity
 from agent_system.types.budgets import BudgetPeriod, BudgetScope, ReservationState
 from agent_system.types.configuration import CONFIG_TYPE_LEGACY, ConfigType
 from agent_system.types.conversations import (
@@ -133,6 +133,7 @@ __all__ = [
     "ReservationState",
     "ReviewFrequency",
     "RowId",
+    "SealKind",
     "Severity",
     "StreamingState",
     "StringList",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["EventOutcome", "RelationshipType", "Severity"]
+__all__ = ["EventOutcome", "RelationshipType", "SealKind", "Severity"]
 
 
 class EventOutcome(StrEnum):
@@ -25,6 +25,15 @@ class Severity(StrEnum):
     WARNING = "warning"
     ERROR = "error"
     CRITICAL = "critical"
+
+
+class SealKind(StrEnum):
+    """What a seal of the audit chain vouches for."""
+
+    EVENTS = "events"
+    """That a batch of events is as it was."""
+    ERASURE = "erasure"
+    """That some sealed events were emptied because somebody was erased, and what is left of them."""
 
 
 class RelationshipType(StrEnum):

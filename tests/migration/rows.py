@@ -51,6 +51,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "conversation_heads": {"conversation_id": key(11), "name": "main", "message_id": 1},
     "message_feedback": {"id": 1, "message_id": 1, "user_id": str(key(1)), "rating": "positive"},
     "events": {"id": 1, "event_type": "agent.created", "entity_type": "agent", "before": None, "after": {"a": 1}},
+    "audit_seals": {
+        "id": 1,
+        "kind": "erasure",
+        "content_digest": "d1",
+        "chain_digest": "c1",
+        "receipt_id": key(17),
+        "amended": {"1": "d2"},
+    },
     "entity_relationships": {
         "id": 1,
         "source_type": "agent",

@@ -132,6 +132,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "file_accesses": child("file_id", "files"),
         "documents": owned(user="user_id", project=OF_TASK),
         "events": closed(),
+        "audit_seals": closed(),
         "entity_relationships": closed(),
         "logs": closed(),
         "review_counters": closed(),

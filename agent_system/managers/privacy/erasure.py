@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, literal, select, update
+from sqlalchemy import delete, literal, or_, select, update
 
 from agent_system.database.dialects.expressions import json_array_contains
 from agent_system.errors import NotFoundError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Dialect, Table
 
     from agent_system.database.executor import Executor, Work
+    from agent_system.managers.audit.sealing import Sealer
     from agent_system.managers.core.store import RowStore
     from agent_system.models import ErasureReceipt
 
@@ -43,8 +44,11 @@ def digest_of(user_id: UUID) -> str:
 class Erasure:
     """Makes the unit of work that forgets somebody."""
 
-    def __init__(self, receipts: RowStore[ErasureReceipt], dialect: Dialect, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, receipts: RowStore[ErasureReceipt], dialect: Dialect, clock: Callable[[], datetime], sealer: Sealer
+    ) -> None:
         self._receipts = receipts
+        self._sealer = sealer
         self._trail = AuditTrail("user", dialect, clock)
 
     def of(self, user_id: UUID) -> Work[dict[str, Any]]:
@@ -65,14 +69,22 @@ class Erasure:
                 if receipt is None:
                     raise NotFoundError(User.__name__, user_id)
                 return receipt
+            sealed = self._sealer.find_sealed(executor, _concerned(person))
             counts = erase(executor, person)
             values = self._receipts.validator.create_values({"subject_digest": digest, "counts": counts})
             self._receipts.prepare_insert(values)(executor)
+            self._sealer.seal_erasure(executor, sealed, values["id"])
             event = self._trail.parameters("erased", None, data={"receipt": str(values["id"])})
             self._trail.write(executor, event)
             return values
 
         return work
+
+
+def _concerned(person: Person) -> Any:
+    """The events that are about a person, or in which they are named."""
+    events = metadata.tables["events"]
+    return or_(person.concerns(events), *(events.c[name].in_(person.names) for name in PRIVACY["events"].mentions))
 
 
 def erase(executor: Executor, person: Person) -> Counts:

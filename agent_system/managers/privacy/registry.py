@@ -131,6 +131,7 @@ PRIVACY: Mapping[str, TableRule] = MappingProxyType(
             entities=(ENTITY,),
             tree="tree_id",
         ),
+        "audit_seals": kept("it vouches for events by digests"),
         "entity_relationships": deleted(PART, entities=(("source_type", "source_id"), ("target_type", "target_id"))),
         "review_counters": deleted(PART, entities=(ENTITY,)),
         "optimization_opportunities": deleted(PART, entities=(ENTITY,)),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.database.transactions import current_transaction
 from agent_system.errors import ValidationError
+from agent_system.managers.audit.chain import ChainKeys
+from agent_system.managers.audit.sealing import Sealer
 from agent_system.managers.core.json_edits import merged
 from agent_system.managers.core.store import RowStore
 from agent_system.managers.privacy.erasure import Erasure
@@ -179,7 +181,8 @@ class UserManager(AccountManager):
 
     @cached_property
     def _erasure(self) -> Erasure:
-        return Erasure(self._receipts, self._db.dialect, self._clock)
+        sealer = Sealer(ChainKeys(self._db.settings.audit_key), self._clock)
+        return Erasure(self._receipts, self._db.dialect, self._clock, sealer)
 
     @cached_property
     def _identities(self) -> IdentityWriter:
