@@ -3,7 +3,7 @@
 Read `base.py` and `fields.py` first, then the family you need: `users`, `projects`, `tools`, `agents`, `tasks`,
 `documents`, `knowledge`, `processes`, `events`, `reviews`, `relations`, `conversations`, `ledger`, `prices`,
 `telemetry`, `files`, `queue`, `promises`, `budgets`, `credits`, `model_usage`, `links`, `games`, `prompts`,
-`configuration`, `logs`, `goals`, `todos`, `memories`, `embeddings`.
+`configuration`, `logs`, `goals`, `todos`, `memories`, `embeddings`, `imports`.
 """
 
 from agent_system.models.agents import Agent, AgentPermission, AgentTool
@@ -19,6 +19,7 @@ from agent_system.models.events import Event
 from agent_system.models.files import Document, File, FileAccess
 from agent_system.models.games import Game
 from agent_system.models.goals import Goal
+from agent_system.models.imports import Import, ImportedRow
 from agent_system.models.knowledge import KnowledgeGap, KnowledgeUsage
 from agent_system.models.ledger import Host, Model, TokenUsage
 from agent_system.models.links import Link
@@ -74,6 +75,8 @@ __all__ = [
     "Game",
     "Goal",
     "Host",
+    "Import",
+    "ImportedRow",
     "Job",
     "JobSchedule",
     "JobType",

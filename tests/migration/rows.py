@@ -170,6 +170,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "event_id": 1,
     },
     "knowledge_usage": {"id": key(16), "document_id": key(7), "agent_id": key(3), "relevance": 0.5},
+    "imports": {"id": key(18), "system": "tomcounsell", "file_name": "links.db", "source_digest": "e3b0c442"},
+    "imported_rows": {"id": key(19), "import_id": key(18), "source_table": "links", "target_table": "links"},
     "knowledge_gaps": {"id": key(17), "topic": "Deploys", "topic_key": "deploys", "agent_id": key(3)},
 }
 # Rows that others refer to, beside the one of their table.

@@ -147,6 +147,9 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "promises": OF_IDENTITY,
         "promise_dependencies": child("promise_id", "promises"),
         "chat_state": closed(),
+        # What was brought over from older systems.
+        "imports": closed(),
+        "imported_rows": closed(),
         # What people keep.
         "games": OF_IDENTITY,
         "goals": OF_IDENTITY,

@@ -146,6 +146,9 @@ PRIVACY: Mapping[str, TableRule] = MappingProxyType(
         "promises": deleted(THEIRS),
         "promise_dependencies": deleted(PART),
         "chat_state": kept("a place in a chat, which no account is linked to"),
+        # What was brought over from older systems; it keeps an import that is repeated from bringing the person back.
+        "imports": kept("it names a file"),
+        "imported_rows": kept("a digest, and the key of a row"),
         # What people keep.
         "games": deleted(THEIRS),
         "goals": deleted(THEIRS),
