@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("sqlite", "postgresql")
 # What the tests themselves are told by; every other setting of the machine stays out of them.
-KEPT_VARIABLES = {URL_VARIABLE, "AGENT_SYSTEM_SAMPLE_DATA", "AGENT_SYSTEM_SQLITE_DRIVER"}
+KEPT_VARIABLES = {URL_VARIABLE, "AGENT_SYSTEM_SAMPLE_DATA", "AGENT_SYSTEM_LEGACY_DATA", "AGENT_SYSTEM_SQLITE_DRIVER"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agent_system.cli.context import await_, facade, options_of
 from agent_system.cli.exit_codes import exit_code
+from agent_system.cli.legacy import legacy
 from agent_system.cli.output import console, fail_line, one_line, print_json, progress_console, short_id, table
 from agent_system.errors import ImportFileError
 from agent_system.importers.trajectory import import_trajectory
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Bring foreign data into the database.", no_args_is_help=True)
+
+
+app.command()(legacy)
 
 
 @app.callback()

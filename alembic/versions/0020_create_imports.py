@@ -43,7 +43,7 @@ def upgrade() -> None:
         sa.Column("import_id", UUID, nullable=False),
         sa.Column("source_table", TEXT, nullable=False),
         sa.Column("target_table", TEXT, nullable=False),
-        sa.Column("target_id", TEXT, nullable=True),
+        sa.Column("target_key", TEXT, nullable=True),
         sa.Column("is_merged", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("unlinked_in", TEXT, nullable=True),
         sa.Column("created_at", MOMENT, server_default=now, nullable=False),

@@ -58,6 +58,7 @@ UNCHANGING = {
     "document_versions",
     "entity_effectiveness",
     "events",
+    "imported_rows",
     "logs",
     "memory_tags",
     "file_accesses",

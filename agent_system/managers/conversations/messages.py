@@ -26,7 +26,7 @@ from agent_system.types import MessageRole, StreamingState
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
@@ -124,6 +124,11 @@ class MessageManager(MessageReader):
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:  # noqa: ARG002
         """Write the message with its conversation's row."""
         return self._writer.log.append([values], [self._writer.log.prepare(values)], [values["uid"]])
+
+    def insertions(self, rows: Sequence[dict[str, Any]]) -> Callable[[Executor], None]:
+        """Write many messages (complete values) with their conversations' rows, each conversation's in order."""
+        log = self._writer.log
+        return log.append(rows, [log.prepare(values) for values in rows], [values["uid"] for values in rows])
 
     def removal(self, key: Mapping[str, Any]) -> Work[bool]:
         """Delete the message; in its conversation those that followed it follow the one before it."""

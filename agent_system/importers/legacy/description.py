@@ -1,0 +1,100 @@
+"""How a system is described: which of its tables become which of ours, column by column, in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from agent_system.entity_manager import EntityManager
+    from agent_system.importers.legacy.conflicts import Conflicts
+    from agent_system.importers.legacy.converters import Converter
+    from agent_system.importers.legacy.rows import SourceRow
+
+__all__ = ["Companion", "Link", "Placeholder", "System", "Table"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A row here that stands for one that is not there, made when the first row needs it."""
+
+    make: Callable[[EntityManager], Awaitable[Any]]
+    """Returns the key of the row, which it makes if need be."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """A reference of a table to itself: set when all rows of the table are here."""
+
+    column: str
+    """The column here."""
+    source: str
+    """The column there."""
+    tree: str | None = None
+    """A column here that gets the key of the root; the links then form trees, and one that closes a circle is cut."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Companion:
+    """Rows of another table that come of a row and are written with it."""
+
+    target: str | type[Any]
+    """The facade's attribute, or the class, of their table."""
+    column: str
+    """The column there that gets the key of the row."""
+    rows: Callable[[SourceRow, Mapping[str, Any]], Iterable[Mapping[str, Any]]]
+    """Gets the row there and the complete values of the row here, and returns the data of its companions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """What becomes of the rows of one table.
+
+    Args:
+        source: The table there.
+        target: The facade's attribute of our table (`token_usage`), or its class where the facade has none.
+        columns: What each column here is made of; see `converters.py`. Columns that are left out get their defaults.
+        identity: The columns there by which a row is known again, in this file or another: those that are never
+            changed once the row is written. A column that older files lack may be among them.
+        key: The columns there that other tables refer to it by; the first one is the table's own key.
+        needs: Columns that a table must have to be this one.
+        conflicts: What happens to a row that is not unique here.
+        links: References of the table to itself.
+        companions: Rows of other tables that come of a row.
+        only: Which rows this description is for; None is all. The rows of a table may have several descriptions.
+        keeps_metadata: Whether our table has a column `metadata` for what the others cannot hold.
+        forgets_keys: Whether the keys here are the same texts as there, so that the books need not repeat them.
+    """
+
+    source: str
+    target: str | type[Any]
+    columns: Mapping[str, Converter]
+    identity: tuple[str, ...]
+    key: tuple[str, ...] = ("id",)
+    needs: frozenset[str] = frozenset()
+    conflicts: Conflicts | None = None
+    links: tuple[Link, ...] = ()
+    companions: tuple[Companion, ...] = ()
+    only: Callable[[Mapping[str, Any]], bool] | None = None
+    keeps_metadata: bool = True
+    forgets_keys: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class System:
+    """An older system: its tables in the order in which they are imported, what is referred to first."""
+
+    name: str
+    """In one word, as the books and reports have it."""
+    title: str
+    """For people."""
+    tables: tuple[Table, ...]
+    left_out: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Tables that are known and not imported, with the reason."""
+    finish: Callable[[EntityManager], Awaitable[None]] | None = None
+    """What is to be done when all tables are here; it may be done again."""

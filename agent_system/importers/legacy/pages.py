@@ -1,0 +1,156 @@
+"""`PageWriter`: a page of rows of one table, written with its entries in the books in one unit of work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent_system.errors import IntegrityError, ValidationError
+from agent_system.importers.legacy.conflicts import Pending
+from agent_system.importers.legacy.rows import LEGACY
+from agent_system.importers.legacy.targets import Target
+from agent_system.managers.imports.book import BookEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from uuid import UUID
+
+    from agent_system.database.executor import Executor
+    from agent_system.entity_manager import EntityManager
+    from agent_system.importers.legacy.description import Table
+    from agent_system.importers.legacy.rows import SourceRow
+    from agent_system.managers.imports.book import ImportBook
+
+__all__ = ["Fate", "PageWriter", "ReadyRow"]
+
+WRITTEN, MERGED, SKIPPED, REJECTED = "written", "merged", "skipped", "rejected"
+
+
+class ReadyRow(NamedTuple):
+    """A row that is understood and complete."""
+
+    row: SourceRow
+    key: UUID
+    """The digest that it is known by."""
+    values: dict[str, Any]
+    companions: tuple[list[Mapping[str, Any]], ...]
+    """The data of the rows that come of it, for each of the table's companions."""
+    links: bool
+    """Whether it refers to rows of its own table."""
+
+
+@dataclass(slots=True)
+class Fate:
+    """What became of a row."""
+
+    row: SourceRow
+    kind: str
+    """written, merged, skipped or rejected."""
+    target: Any = None
+    """Its key here, as the driver of the older system's references keeps it; None when it is not here."""
+    why: str | None = None
+    notes: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    companions: int = 0
+
+
+class PageWriter:
+    """Writes pages of one table."""
+
+    def __init__(self, em: EntityManager, table: Table, book: ImportBook, label: str) -> None:
+        self._em = em
+        self._table = table
+        self._book = book
+        self._label = label
+        self.target = Target(em, table.target)
+        self._companions = [Target(em, companion.target) for companion in table.companions]
+
+    async def write(self, rows: Sequence[ReadyRow], *, again: bool = True) -> list[Fate]:
+        """Write rows, and tell what became of each.
+
+        A page with a row that the database refuses is written in halves, until the row is alone and rejected.
+        """
+        if not rows:
+            return []
+        try:
+            return await self._em.db.write(lambda executor: self._work(executor, rows))
+        except IntegrityError as exc:
+            if again:
+                # Another import may have written the same rows in the meantime: then they are in the books now.
+                return await self.write(rows, again=False)
+            if len(rows) == 1:
+                return [Fate(rows[0].row, REJECTED, why=f"refused by the database: {exc}")]
+        except ValidationError as exc:
+            if len(rows) == 1:
+                return [Fate(rows[0].row, REJECTED, why=str(exc))]
+        middle = len(rows) // 2
+        return [*await self.write(rows[:middle], again=False), *await self.write(rows[middle:], again=False)]
+
+    def _work(self, executor: Executor, rows: Sequence[ReadyRow]) -> list[Fate]:
+        known = self._book.find(executor, [each.key for each in rows])
+        fates: list[Fate | None] = []
+        fresh: list[Pending] = []
+        first: dict[UUID, Pending] = {}
+        for each in rows:
+            if each.key in known:
+                fates.append(Fate(each.row, SKIPPED, self._parse(known[each.key][0]), "imported before"))
+            elif each.key in first:
+                fates.append(Fate(each.row, SKIPPED, first[each.key], "stands in the file twice"))
+            else:
+                first[each.key] = pending = Pending(each.row, each.key, dict(each.values))
+                fresh.append(pending)
+                fates.append(None)
+        for rule in self._table.conflicts or ():
+            rule.settle(executor, self.target, fresh)
+        self._write_rows(executor, [pending for pending in fresh if pending.merged_into is None])
+        ready = {each.key: each for each in rows}
+        companions = {each.key: self._write_companions(executor, each, ready[each.key]) for each in fresh}
+        self._book.write(executor, [self._entry(each, ready[each.key]) for each in fresh])
+        settled = iter(fresh)
+        return [self._fate(fate, settled, companions) for fate in fates]
+
+    def _write_rows(self, executor: Executor, rows: Sequence[Pending]) -> None:
+        if self.target.has_metadata and self._table.keeps_metadata:
+            for pending in rows:
+                if pending.row.kept:
+                    pending.values["meta"] = {**pending.values["meta"], LEGACY: pending.row.kept}
+        self.target.write(executor, [pending.values for pending in rows])
+
+    def _write_companions(self, executor: Executor, pending: Pending, ready: ReadyRow) -> int:
+        if pending.merged_into is not None or not any(ready.companions):
+            return 0
+        key, written = pending.values[self.target.key], 0
+        for companion, target, rows in zip(self._table.companions, self._companions, ready.companions, strict=True):
+            completed = [target.complete({**data, companion.column: key}) for data in rows]
+            target.write(executor, completed)
+            written += len(completed)
+        return written
+
+    def _entry(self, pending: Pending, ready: ReadyRow) -> BookEntry:
+        is_merged = pending.merged_into is not None
+        unlinked = self._label if ready.links and not is_merged else None
+        key = None if self._table.forgets_keys else str(self._key_of(pending))
+        return BookEntry(pending.key, self._label, self.target.name, key, is_merged, unlinked)
+
+    def _fate(self, fate: Fate | None, settled: Iterable[Pending], companions: Mapping[UUID, int]) -> Fate:
+        if fate is not None:
+            if isinstance(fate.target, Pending):
+                fate.target = self._key_of(fate.target)
+            return fate
+        pending = next(iter(settled))
+        target = self._key_of(pending)
+        if pending.merged_into is not None:
+            return Fate(pending.row, MERGED, target, "the same thing is here already", pending.notes)
+        return Fate(pending.row, WRITTEN, target, None, pending.notes, companions[pending.key])
+
+    def _key_of(self, pending: Pending) -> Any:
+        merged = pending.merged_into
+        if merged is None:
+            return pending.values[self.target.key]
+        return self._key_of(merged) if isinstance(merged, Pending) else merged
+
+    def _parse(self, key: str | None) -> Any:
+        """The key of a row from its text in the books."""
+        if key is None or self.target.is_counted:
+            return None if key is None else int(key)
+        kind = self.target.columns[self.target.key].type.python_type
+        return key if kind is str else kind(key)

@@ -1,0 +1,1 @@
+"""Seed 000: the databases of tomcounsell/ai, before and after they became one."""

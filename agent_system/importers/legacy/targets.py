@@ -1,0 +1,80 @@
+"""`Target`: one of our tables, written as its manager writes it, companions of its rows included."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from agent_system.managers.conversations.messages import MessageManager
+from agent_system.managers.core.base import Manager
+from agent_system.managers.core.insertion import write_all
+from agent_system.managers.core.validation import RowValidator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Column
+
+    from agent_system.database.executor import Executor
+    from agent_system.entity_manager import EntityManager
+
+__all__ = ["Target"]
+
+
+class _Plain(Manager[Any]):
+    """The manager of a table that the facade has none for."""
+
+    def __init__(self, em: EntityManager, entity: type[Any]) -> None:
+        super().__init__(em.db)
+        self.entity = entity
+
+
+class Target:
+    """Writes rows into one of our tables.
+
+    Args:
+        em: The facade.
+        table: The facade's attribute, or the class of the table.
+    """
+
+    def __init__(self, em: EntityManager, table: str | type[Any]) -> None:
+        self.manager: Manager[Any] = getattr(em, table) if isinstance(table, str) else _Plain(em, table)
+        self.entity = self.manager.entity
+        plans = self.manager.plans
+        self.table = plans.table
+        self.name: str = plans.table.name
+        self.columns: Mapping[str, Column[Any]] = plans.columns
+        self.key: str = plans.primary_key[0]
+        self.is_counted = bool(plans.counted)
+        self.has_metadata = "meta" in plans.columns
+
+    @cached_property
+    def _validator(self) -> RowValidator[Any]:
+        # Without the columns that managers keep for themselves: an importer brings what they were.
+        return RowValidator(self.manager.plans)
+
+    @cached_property
+    def own_key(self) -> bool:
+        """Whether the key of a new row is a UUID that we make."""
+        column = self.columns[self.key]
+        return not self.is_counted and not column.foreign_keys and column.type.python_type is UUID
+
+    def complete(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the data of a new row and complete them, as the manager does.
+
+        Raises:
+            ValidationError: They were refused.
+        """
+        values = self._validator.create_values(data)
+        self.manager.normalise(values)
+        self.manager.fill_in(values)
+        return values
+
+    def write(self, executor: Executor, rows: Sequence[dict[str, Any]]) -> None:
+        """Write complete rows in order; keys that the database counts are added to them."""
+        manager = self.manager
+        if isinstance(manager, MessageManager):
+            manager.insertions(rows)(executor)
+        else:
+            write_all(executor, [manager.insertion(values, audit=False) for values in rows])

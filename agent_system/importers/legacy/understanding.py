@@ -1,0 +1,86 @@
+"""`Understanding`: from pages of a table there to complete rows that can be written here; off the event loop."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from agent_system.errors import ValidationError
+from agent_system.importers.legacy.converters import OWN_ID
+from agent_system.importers.legacy.description import Placeholder
+from agent_system.importers.legacy.pages import REJECTED, Fate, ReadyRow
+from agent_system.importers.legacy.rows import RejectedError, SourceRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from agent_system.importers.legacy.description import Table
+    from agent_system.importers.legacy.rows import Reading
+    from agent_system.importers.legacy.targets import Target
+
+__all__ = ["Understanding"]
+
+VERSION_7 = 0x7 << 76
+VARIANT = 0x2 << 62
+SEQUENCE = 0xFFF
+RANDOM = (1 << 62) - 1
+
+
+class Understanding:
+    """Understands the rows of one table.
+
+    Args:
+        system: The name of the older system.
+        table: The table's description.
+        target: Our table.
+        reading: What is known while the file is read.
+    """
+
+    def __init__(self, system: str, table: Table, target: Target, reading: Reading) -> None:
+        self._prefix = (system, table.source)
+        self._table = table
+        self._target = target
+        self._reading = reading
+        self._columns = [(name, convert) for name, convert in table.columns.items() if convert is not OWN_ID]
+        self._own = [name for name, convert in table.columns.items() if convert is OWN_ID]
+        if target.own_key and target.key not in table.columns:
+            self._own.append(target.key)
+        self._links = [link.source for link in table.links]
+
+    def page(self, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list[ReadyRow | Fate]:
+        """Understand rows; those that cannot be brought over have met their fate."""
+        return [self._understand(SourceRow(number, raw, self._reading)) for number, raw in rows]
+
+    def _understand(self, row: SourceRow) -> ReadyRow | Fate:
+        try:
+            data = {name: convert(row) for name, convert in self._columns}
+            key = self.key(row.raw)
+            if self._own:
+                row.target_id = _ordered_id(data.get("created_at") or self._reading.now, row.number, key)
+                data.update(dict.fromkeys(self._own, row.target_id))
+            standing = {name: value for name, value in data.items() if isinstance(value, Placeholder)}
+            if standing:
+                # Any key will do until the row that stands for it is made.
+                data |= dict.fromkeys(standing, 0)
+            values = self._target.complete(data) | standing
+            companions = tuple(list(each.rows(row, values)) for each in self._table.companions)
+        except RejectedError as exc:
+            return Fate(row, REJECTED, why=str(exc))
+        except ValidationError as exc:
+            return Fate(row, REJECTED, why=str(exc))
+        links = any(row.raw.get(name) is not None for name in self._links)
+        return ReadyRow(row, key, values, companions, links)
+
+    def key(self, raw: Mapping[str, Any]) -> UUID:
+        """The digest of what a row is known by, whatever file it stands in."""
+        known_by = (*self._prefix, *map(raw.get, self._table.identity))
+        digest = blake2b(repr(known_by).encode("utf-8", "surrogatepass"), digest_size=16)
+        return UUID(bytes=digest.digest())
+
+
+def _ordered_id(moment: datetime, number: int, key: UUID) -> UUID:
+    """A UUIDv7 that is the same at every import, and whose order is that of time and then of the file."""
+    milliseconds = max(int(moment.timestamp() * 1000), 0)
+    return UUID(int=milliseconds << 80 | VERSION_7 | (number & SEQUENCE) << 64 | VARIANT | key.int & RANDOM)

@@ -1,0 +1,1 @@
+"""The books of what was brought over from older systems."""
