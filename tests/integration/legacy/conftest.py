@@ -25,7 +25,7 @@ def make_file(tmp_path: Path) -> Callable[..., Path]:
             for table, many in rows.items():
                 for row in many:
                     marks = ", ".join("?" * len(row))
-                    connection.execute("INSERT INTO {} VALUES ({})".format(table, marks), row)  # noqa: S608, UP032
+                    connection.execute("INSERT INTO {} VALUES ({})".format(table, marks), row)  # noqa: UP032
         return path
 
     return make

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 TABLES = (
     "CREATE TABLE projects (id INTEGER PRIMARY KEY, name TEXT, description TEXT, created_at TIMESTAMP)",
     "CREATE TABLE hosts (id INTEGER PRIMARY KEY, name TEXT, base_url TEXT, created_at TIMESTAMP)",
-    "CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT, host_id INTEGER, input_cost_per_1k REAL,"
-    " output_cost_per_1k REAL, created_at TIMESTAMP)",
-    "CREATE TABLE token_usage (id INTEGER PRIMARY KEY, timestamp TIMESTAMP, project_id INTEGER, model_id INTEGER,"
-    " input_tokens INTEGER, output_tokens INTEGER, total_tokens INTEGER, cost_usd REAL, request_id TEXT, user_id TEXT,"
-    " created_at TIMESTAMP)",
+    """CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT, host_id INTEGER, input_cost_per_1k REAL,
+       output_cost_per_1k REAL, created_at TIMESTAMP)""",
+    """CREATE TABLE token_usage (id INTEGER PRIMARY KEY, timestamp TIMESTAMP, project_id INTEGER, model_id INTEGER,
+       input_tokens INTEGER, output_tokens INTEGER, total_tokens INTEGER, cost_usd REAL, request_id TEXT, user_id TEXT,
+       created_at TIMESTAMP)""",
 )
 THEN = "2025-06-01 10:00:00"
 MOMENT = datetime(2025, 6, 1, 10, tzinfo=UTC)
@@ -152,11 +151,11 @@ async def test_the_file_is_not_touched(em: EntityManager, make: MakeFile) -> Non
     before = hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns
     path.chmod(0o400)
     folder = path.parent
-    names = sorted(os.listdir(folder))
+    names = sorted(folder.iterdir())
     report = await import_legacy(em, path)
     assert report.is_unchanged
     assert (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) == before
-    assert sorted(os.listdir(folder)) == names
+    assert sorted(folder.iterdir()) == names
 
 
 @requires.database_file
