@@ -80,13 +80,15 @@ class SqliteExecutor:
     To be made on that thread, while no transaction is open.
     """
 
-    __slots__ = ("_core", "_only_in_transaction", "hides_changes", "journal", "raw")
+    __slots__ = ("_core", "_only_in_transaction", "has_news", "hides_changes", "journal", "raw")
 
     def __init__(self, raw: sqlite3.Connection, *, only_in_transaction: bool = False) -> None:
         self.raw = raw
         self._only_in_transaction = only_in_transaction
         self.hides_changes = False
         """Whether a statement was run whose changes `total_changes` may not count, such as CREATE TABLE."""
+        self.has_news = False
+        """Whether those who wait for changes are to be told when it is committed."""
         self.journal: CommitJournal | None = None
         """Notes what a group commit changes, for the hot cache; None when there is none."""
         # Opened now: SQLAlchemy rolls back what it finds open when it looks at a connection for the first time.
@@ -142,7 +144,8 @@ class SqliteExecutor:
         self.raw.executemany(plan.sql, rows)
 
     def notify(self) -> None:
-        """Nothing to do: every commit is seen by those who wait."""
+        """Note it; every commit is seen by those who wait, and this one at once."""
+        self.has_news = True
 
     def forget(self) -> None:
         """Overwrite what is deleted with zeros (https://sqlite.org/pragma.html#pragma_secure_delete)."""

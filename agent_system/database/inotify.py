@@ -1,4 +1,4 @@
-"""Linux tells when a file in a folder is written: inotify(7), by way of the C library.
+"""Linux tells when a file in a folder is written or touched: inotify(7), by way of the C library.
 
 Nothing here opens the files that are watched: closing a descriptor of a database file would drop SQLite's locks.
 """
@@ -14,6 +14,7 @@ __all__ = ["FolderEvents"]
 
 # <sys/inotify.h>
 IN_MODIFY = 0x2
+IN_ATTRIB = 0x4
 IN_MOVED_TO = 0x80
 IN_CREATE = 0x100
 IN_Q_OVERFLOW = 0x4000
@@ -23,7 +24,7 @@ _BUFFER_BYTES = 65_536
 
 
 class FolderEvents:
-    """Reports that files of a folder were written or made."""
+    """Reports that files of a folder were written, touched or made."""
 
     def __init__(self, descriptor: int, name: bytes) -> None:
         self._descriptor = descriptor
@@ -40,7 +41,10 @@ class FolderEvents:
         if descriptor < 0:
             return None
         path = os.fsencode(folder)
-        if libc.inotify_add_watch(descriptor, ctypes.c_char_p(path), IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0:
+        if (
+            libc.inotify_add_watch(descriptor, ctypes.c_char_p(path), IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_MOVED_TO)
+            < 0
+        ):
             os.close(descriptor)
             return None
         return cls(descriptor, os.fsencode(name))

@@ -87,6 +87,26 @@ async def test_priority_counts_beside_limits(em: EntityManager) -> None:
     assert types(await em.queue.claim(3)) == "acb"
 
 
+@pytest.mark.parametrize("verb", ["complete", "exchange", "exchange and claim"])
+@pytest.mark.parametrize("held_up_by", ["key", "limit"])
+async def test_who_waits_for_the_end_of_a_job_is_told_of_it(em: EntityManager, verb: str, held_up_by: str) -> None:
+    if held_up_by == "limit":
+        await em.queue.limit("a", max_running=1)
+    key = "k" if held_up_by == "key" else None
+    await em.queue.enqueue_many([{"task_type": "a", "concurrency_key": key}] * 2)
+    (job,) = await em.queue.claim(2)
+    async with em.db.changes() as changes:
+        async with asyncio.timeout(20):
+            while not changes.is_listening:
+                await changes.changed(changes.mark(), 0.1)
+        mark = changes.mark()
+        if verb == "complete":
+            await em.queue.complete(job)
+        else:
+            await em.queue.exchange([em.queue.completion(job)], 1 if "claim" in verb else 0, types=["a"])
+        assert await changes.changed(mark, 20)
+
+
 async def test_of_jobs_with_one_key_one_runs_at_once(em: EntityManager) -> None:
     await enqueue(em, "aa", concurrency_key="chat 1")
     await enqueue(em, "ab", concurrency_key="chat 2")

@@ -19,7 +19,7 @@ from agent_system.clock import utc_now
 from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.base import EngineHealth
-from agent_system.database.dialects.sqlite_changes import SqliteChanges
+from agent_system.database.dialects.sqlite_changes import SqliteChanges, announce
 from agent_system.database.dialects.sqlite_queries import run_query
 from agent_system.database.dialects.sqlite_scrub import scrub
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
@@ -274,6 +274,7 @@ class SqliteBackend:
 
     def _after_commit(self) -> None:
         self._last_commit = utc_now()
+        announce(self._writing.executor, self._path)
         self._checkpointer.consider()
 
     def changes(self) -> SqliteChanges:

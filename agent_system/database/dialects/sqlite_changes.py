@@ -2,12 +2,14 @@
 
 Where Linux says that the write-ahead log was written, nobody has to look all the time. It says so before the commit can
 be seen (150 of 150 times at durability full), so from then on somebody looks every millisecond until the counter moves.
+Who has committed what others wait for touches the log afterwards, which is an event of its own and ends the wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agent_system.database.inotify import FolderEvents
@@ -15,8 +17,9 @@ from agent_system.database.wal_index import WalIndex
 
 if TYPE_CHECKING:
     from agent_system.database.dialects.base import Mark
+    from agent_system.database.executor import SqliteExecutor
 
-__all__ = ["SqliteChanges"]
+__all__ = ["SqliteChanges", "announce"]
 
 # Between an event and the commit that it belongs to lies an fsync; a large transaction writes long before it commits,
 # and its commit is an event of its own.
@@ -26,6 +29,14 @@ ARMED_POLL_SECONDS = 0.001
 BLIND_POLL_SECONDS = 0.004
 # An event that was lost delays nobody for longer.
 BACKSTOP_SECONDS = 0.5
+
+
+def announce(executor: SqliteExecutor, path: str) -> None:
+    """Tell those who wait what a unit of work wanted to be told, now that it is committed; it opens nothing."""
+    if executor.has_news:
+        executor.has_news = False
+        with suppress(OSError):
+            os.utime(f"{os.path.realpath(path)}-wal")
 
 
 class SqliteChanges:
@@ -71,8 +82,9 @@ class SqliteChanges:
         if await _readable(events, min(BACKSTOP_SECONDS, remaining)) and events.drain():
             loop = asyncio.get_running_loop()
             until = loop.time() + ARMED_SECONDS
-            while not self._has_moved(since) and loop.time() < until:  # noqa: ASYNC110 (nobody could set an event)
-                await asyncio.sleep(ARMED_POLL_SECONDS)
+            while not self._has_moved(since) and loop.time() < until:
+                if await _readable(events, ARMED_POLL_SECONDS):
+                    events.drain()
 
     async def close(self) -> None:
         """Give back what it holds."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.database.plans import TablePlans
     from agent_system.managers.queue.lease_clock import LeaseClock
+    from agent_system.managers.queue.settlements import Completion
     from agent_system.models import Job
 
 __all__ = ["MOST_LEASE_SECONDS", "ClaimRequest", "Claims"]
@@ -71,8 +72,14 @@ class Claims:
         self._at = {key: position for position, key in enumerate(plans.hydrate.keys)}
         self._seen_keys = False
 
-    def claim(self, executor: Executor, request: ClaimRequest, wanted: int) -> list[Any]:
-        """Claim up to so many jobs, the most urgent first."""
+    def claim(
+        self, executor: Executor, request: ClaimRequest, wanted: int, *, after: Sequence[Completion] = ()
+    ) -> list[Any]:
+        """Claim up to so many jobs, the most urgent first.
+
+        Args:
+            after: What was done before in the same transaction: others may wait for its end too.
+        """
         now, steady = self._clock(), self._lease_clock.now()
         moments = {
             "now": now,
@@ -85,6 +92,8 @@ class Claims:
         promote = self.statements.promote
         executor.change(promote, promote.encode(moments))
         has_rules = self._rules.apply_to(executor, request.types)
+        if after and (has_rules or any(one.is_keyed for one in after)):
+            executor.notify()
         if has_rules or self._seen_keys or not self._claim_freely(claim):
             self._claim_with_care(claim)
         return sorted(claim.rows, key=self._urgency)

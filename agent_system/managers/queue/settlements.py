@@ -80,11 +80,12 @@ class Settlements:
     def complete(self, executor: Executor, done: Sequence[Completion], now: datetime) -> set[int]:
         """Complete jobs; returns the ids of those that were."""
         values = {"rows": dump_rows(one[:3] for one in done), "now": now}
-        completed = {row[0] for row in executor.fetch(self._complete, self._complete.encode(values))}
+        return {row[0] for row in executor.fetch(self._complete, self._complete.encode(values))}
+
+    def announce(self, executor: Executor, done: Sequence[Completion]) -> None:
+        """Let others look for jobs that waited for the end of these: by their key, or by a limit of their type."""
         if any(one.is_keyed for one in done) or executor.fetch(self._limits, self._limits.encode({})):
-            # One that waited for an end may begin now.
             executor.notify()
-        return completed
 
     def prolong(self, executor: Executor, rows: Sequence[tuple[int, int]], until: datetime) -> set[int]:
         """Prolong leases, given as id and token; returns the ids of those that were."""

@@ -15,6 +15,7 @@ from agent_system.database.transactions import current_transaction
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.queue.claims import MOST_LEASE_SECONDS, ClaimRequest, Claims
+from agent_system.managers.queue.exchange import complete_all, exchange_all
 from agent_system.managers.queue.fusion import Fusion
 from agent_system.managers.queue.lease_clock import LeaseClock
 from agent_system.managers.queue.outlook import Watchman
@@ -226,7 +227,7 @@ class QueueWork(Manager[Job]):
 
     async def _complete_for_all(self, rows: Sequence[Completion]) -> builtins.list[bool]:
         settlements, clock = self._settlements, self._clock
-        done = await self._db.write(lambda executor: settlements.complete(executor, rows, clock()))
+        done = await self._db.write(lambda executor: complete_all(executor, settlements, rows, clock()))
         return [row.job_id in done for row in rows]
 
     def completion(self, job: Job, result: Any = None) -> Completion:
@@ -249,6 +250,7 @@ class QueueWork(Manager[Job]):
 
         Args:
             n: Claim at most so many; 0 claims none.
+            types: Of these types, those of the jobs that are done among them; None is all.
 
         Returns:
             The jobs that were claimed, and what was done by somebody who had lost his lease, which changed nothing.
@@ -259,12 +261,9 @@ class QueueWork(Manager[Job]):
         request = self._request(n, types, lease_seconds, None, least=0)
         await self._lease_clock.set()
         settlements, claims, clock = self._settlements, self._claims, self._clock
-
-        def work(executor: Executor) -> tuple[set[int], builtins.list[Any]]:
-            completed = settlements.complete(executor, done, clock()) if done else set()
-            return completed, claims.claim(executor, request, n) if n and request.types != () else []
-
-        completed, found = await self._db.write(work)
+        completed, found = await self._db.write(
+            lambda executor: exchange_all(executor, settlements, claims, done, request, n, clock())
+        )
         return self.plans.hydrate.all(found), [one for one in done if one.job_id not in completed]
 
     @asynccontextmanager

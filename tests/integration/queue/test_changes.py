@@ -79,6 +79,24 @@ async def test_a_connection_that_is_ended_is_replaced(database: DatabaseManager)
         assert await changes.changed(mark, LONG)
 
 
+@requires.write_ahead_log
+async def test_what_others_wait_for_is_announced_when_it_can_be_seen(
+    database: DatabaseManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_changes, "ARMED_POLL_SECONDS", LONG)
+    monkeypatch.setattr(sqlite_changes, "ARMED_SECONDS", LONG)
+    monkeypatch.setattr(sqlite_changes, "BACKSTOP_SECONDS", LONG)
+    async with database.changes() as changes, database.another() as other:
+        for _ in range(5):
+            waiting = asyncio.create_task(changes.changed(changes.mark(), LONG))
+            await asyncio.sleep(0)
+            async with asyncio.timeout(LONG / 2), other.transaction():
+                await other.write(write)
+            async with asyncio.timeout(LONG / 2):
+                await other.write(write)
+                assert await waiting
+
+
 def test_only_events_of_the_file_count(tmp_path: Path) -> None:
     events = FolderEvents.of(str(tmp_path), "a-wal")
     assert events is not None
