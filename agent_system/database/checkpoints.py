@@ -69,7 +69,7 @@ class Checkpointer:
     async def _run(self) -> None:
         try:
             await self.checkpoint()
-        except (DatabaseBusyError, sqlite.Error) as exc:
+        except (DatabaseBusyError, sqlite.Error, ValueError) as exc:  # ValueError: a connection that is just replaced
             logger.warning("checkpoint put off: %s", exc)
         finally:
             self._task = None
@@ -80,14 +80,16 @@ class Checkpointer:
         Returns:
             Pages in the log, and pages of it that are in the database file now.
         """
-        writer, other = self._lanes()
-        await self._turn.begin(writer)
+        writer = await self._turn.begin_on(lambda: self._lanes()[0])
+        other = self._lanes()[1]
         try:
-            rows = await other.run(_checkpoint, other)
+            return await other.run(_checkpoint, other)
         finally:
-            await writer.run(writer.raw.rollback)
-            self._turn.release()
-        return rows
+            # A disk that fails here too must not keep everybody from writing.
+            try:
+                await writer.run(writer.raw.rollback)
+            finally:
+                self._turn.release()
 
 
 def _checkpoint(lane: Lane) -> tuple[int, int]:

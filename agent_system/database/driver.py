@@ -142,8 +142,11 @@ def require_transaction(connection: sqlite3.Connection) -> None:
 def commit(connection: sqlite3.Connection) -> None:
     """Commit; what fails is rolled back and was not committed, unless the error says that nobody knows.
 
+    A full disk has ended the transaction, but is no riddle: the log is written from front to back, the mark of the
+    commit comes last (https://sqlite.org/walformat.html), and the write that failed is this mark or comes before it.
+
     Raises:
-        OutcomeUnknownError: An I/O error, or an error after which the transaction is over.
+        OutcomeUnknownError: An I/O error, or another error after which the transaction is over.
     """
     try:
         connection.commit()
@@ -151,7 +154,8 @@ def commit(connection: sqlite3.Connection) -> None:
         still_open = connection.in_transaction
         if still_open:
             connection.rollback()
-        if not still_open or (exc.sqlite_errorname or "").startswith("SQLITE_IOERR"):
+        name = exc.sqlite_errorname or ""
+        if name.startswith("SQLITE_IOERR") or not (still_open or name == "SQLITE_FULL"):
             raise OutcomeUnknownError from exc
         raise
 
@@ -159,9 +163,11 @@ def commit(connection: sqlite3.Connection) -> None:
 def is_broken(error: BaseException) -> bool:
     """Tell whether an error, also in SQLAlchemy's wrapping, means that the connection is of no more use.
 
-    That is: somebody closed it under us, or it met an I/O error.
+    That is: somebody closed it under us, or it met an I/O error, at COMMIT too.
     """
     error = getattr(error, "orig", None) or error
+    if isinstance(error, OutcomeUnknownError) and error.__cause__ is not None:
+        error = error.__cause__
     if isinstance(error, (sqlite.ProgrammingError, ValueError)):
         # The driver's and aiosqlite's words for a connection that somebody has closed; there is no code for it.
         return any(words in str(error) for words in ("closed database", "no active connection", "Connection closed"))

@@ -14,7 +14,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from agent_system.database.adapter import FusedDBAPI
 from agent_system.database.driver import ConnectionOptions, open_connection
-from agent_system.database.translate import translate
+from agent_system.database.translate import translate, translated
 from agent_system.errors import ConfigurationError, MissingExtraError, OutcomeUnknownError
 from agent_system.settings import DatabaseSettings
 
@@ -159,7 +159,9 @@ def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     adapted = connection.connection.dbapi_connection
     # SQLAlchemy types it as a plain DBAPI connection; every engine of ours has the fused adapter's.
-    cast("FusedConnection", adapted).begin(options.get(TRANSACTION_MODE, "IMMEDIATE"), options.get(WRITE_TURN))
+    # A listener's errors do not pass through `handle_error`, and a disk may fail at BEGIN too.
+    with translated():
+        cast("FusedConnection", adapted).begin(options.get(TRANSACTION_MODE, "IMMEDIATE"), options.get(WRITE_TURN))
 
 
 def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str, Any]) -> AsyncEngine:

@@ -18,6 +18,7 @@ from agent_system.database.lanes import uncancelled
 from agent_system.errors import DatabaseBusyError, TransactionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from agent_system.database.lanes import Lane
@@ -108,7 +109,16 @@ class Turn:
         Raises:
             DatabaseBusyError: The turn or the file's lock did not come in time; the turn is not held then.
         """
+        await self.begin_on(lambda: lane)
+
+    async def begin_on(self, current: Callable[[], Lane]) -> Lane:
+        """Do so on the lane that is in use when the turn has come: a broken one may have been replaced meanwhile.
+
+        Raises:
+            DatabaseBusyError: The turn or the file's lock did not come in time; the turn is not held then.
+        """
         await self.acquire()
+        lane = current()
         try:
             await self._begin_immediate(lane)
         except BaseException:
@@ -117,6 +127,7 @@ class Turn:
             finally:
                 self.release()
             raise
+        return lane
 
     async def _begin_immediate(self, lane: Lane) -> None:
         backoff = Backoff(self._timeout)

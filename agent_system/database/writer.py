@@ -7,12 +7,14 @@ any number of single writers.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent_system.database.driver import is_broken
 from agent_system.database.groups import GroupBusyError, Outcome, commit_group
-from agent_system.database.translate import translate
+from agent_system.database.translate import FAILURES, translate
 from agent_system.database.turns import Backoff
 from agent_system.errors import DatabaseBusyError, NotConnectedError
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Writer"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class _Waiting:
@@ -139,8 +143,23 @@ class Writer:
         if error is not None:
             self._task = asyncio.get_running_loop().create_task(self._try_on_new_connection(group))
             return
-        self._resolve(group, answer.result())
+        outcomes = answer.result()
+        self._resolve(group, outcomes)
+        if any(outcome.error is not None and is_broken(outcome.error) for outcome in outcomes):
+            self._task = asyncio.get_running_loop().create_task(self._renew())
+        else:
+            self._finish()
+
+    async def _renew(self) -> None:
+        await self.replace()
         self._finish()
+
+    async def replace(self) -> None:
+        """Go on with another connection; while there is none to be had, whoever writes next asks again."""
+        try:
+            await self.reopen()
+        except FAILURES as exc:
+            logger.warning("no other connection to write with could be opened yet: %s", exc)
 
     async def reopen(self) -> None:
         """Go on with another connection."""

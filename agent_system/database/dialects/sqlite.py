@@ -86,6 +86,7 @@ class SqliteBackend:
         self._inline: InlineReader | None = None
         self._cache: HotCache | None = None
         self._courtesy = Courtesy()
+        self._renewal: asyncio.Task[None] | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -156,6 +157,8 @@ class SqliteBackend:
         """Finish accepted writes, give the long check-outs back and close the pool."""
         if hasattr(self, "_writer"):
             await self._writer.close()
+            if self._renewal is not None:
+                await self._renewal
             await self._checkpointer.close()
         if self._cache is not None:
             self._cache.close()
@@ -246,14 +249,22 @@ class SqliteBackend:
     async def begin(self) -> SqliteTransaction:
         """Take the turn and begin a transaction on the writer."""
         try:
-            await self._turn.begin(self._writing.lane)
+            await self._turn.begin_on(self._writing_lane)
         except (sqlite.Error, ValueError) as exc:
             if not is_broken(exc):
                 raise
-            await self._writer.reopen()
-            await self._turn.begin(self._writing.lane)
+            # In its turn, or it would be taken from under a group that has got another one by now.
+            await self._turn.acquire()
+            try:
+                await self._writer.reopen()
+            finally:
+                self._turn.release()
+            await self._turn.begin_on(self._writing_lane)
         post = self._writing
         return SqliteTransaction(post.connection, post.lane, post.executor, self._end_transaction)
+
+    def _writing_lane(self) -> Lane:
+        return self._writing.lane
 
     def session_options(self, *, read_only: bool) -> dict[str, Any]:
         """A session that may write takes its turn when its transaction begins; a reading one needs none."""
@@ -267,10 +278,20 @@ class SqliteBackend:
         """Refuse a write that would wait for a session of the same task."""
         self._turn.check_not_mine()
 
-    def _end_transaction(self, committed: bool) -> None:  # noqa: FBT001 (called by SqliteTransaction alone)
-        self._turn.release()
+    def _end_transaction(self, committed: bool, broken: bool) -> None:  # noqa: FBT001 (called by SqliteTransaction alone)
+        if broken:
+            self._renewal = asyncio.get_running_loop().create_task(self._renew())
+        else:
+            self._turn.release()
         if committed:
             self._after_commit()
+
+    async def _renew(self) -> None:
+        """Replace the writer that met an I/O error; the turn is kept, so that nobody writes on it any more."""
+        try:
+            await self._writer.replace()
+        finally:
+            self._turn.release()
 
     def _after_commit(self) -> None:
         self._last_commit = utc_now()

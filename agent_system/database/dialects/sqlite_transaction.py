@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from agent_system.database.driver import commit, is_broken, require_transaction, sqlite
 from agent_system.database.lanes import uncancelled
+from agent_system.errors import OutcomeUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +27,13 @@ class SqliteTransaction:
     """A write transaction on the writer; it holds the turn until it ends."""
 
     def __init__(
-        self, connection: AsyncConnection, lane: Lane, executor: SqliteExecutor, on_end: Callable[[bool], None]
+        self, connection: AsyncConnection, lane: Lane, executor: SqliteExecutor, on_end: Callable[[bool, bool], None]
     ) -> None:
         self._connection = connection
         self._lane = lane
         self._executor = executor
         self._on_end = on_end
+        self._broken = False
 
     @property
     def is_alive(self) -> bool:
@@ -42,7 +46,11 @@ class SqliteTransaction:
     async def run(self, work: Work[T], *, isolate: bool) -> T:
         """Run a unit of work on the writer's thread; a cancelled caller's statement is interrupted."""
         function = _run_isolated if isolate else _run
-        return await self._lane.run_interruptible(function, work, self._executor)
+        try:
+            return await self._lane.run_interruptible(function, work, self._executor)
+        except (sqlite.Error, SQLAlchemyError) as exc:
+            self._broken = self._broken or is_broken(exc)
+            raise
 
     async def connection(self) -> AsyncConnection:
         """SQLAlchemy's connection, with the transaction begun in its books too."""
@@ -83,13 +91,16 @@ class SqliteTransaction:
         try:
             await self._lane.run(function, self._lane)
             committed = commits
+        except (sqlite.Error, OutcomeUnknownError) as exc:
+            self._broken = self._broken or is_broken(exc)
+            raise
         finally:
             try:
                 if self._connection.in_transaction():
                     # The database's transaction is over; this closes SQLAlchemy's books.
                     await self._connection.rollback()
             finally:
-                self._on_end(committed)
+                self._on_end(committed, self._broken)
 
 
 # Whether the transaction is still there is asked on the connection's thread: only there is it sure that no statement of
