@@ -11,6 +11,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -113,7 +114,7 @@ def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     with (
         _folder(_data_parent(durable=durable), account) as folder,
         _usable_binaries(account) as binaries,
-        _running_process(binaries, folder, options, account),
+        _running_process(_Cluster(binaries, folder, options, account)),
     ):
         yield PostgresServer(url=URL.create("postgresql+asyncpg", "postgres", query={"host": str(folder)}))
 
@@ -175,25 +176,109 @@ def _may_run(program: Path, account: dict[str, Any]) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class _Cluster:
+    """The files of a server, and how it is run on them."""
+
+    binaries: Path
+    folder: Path
+    options: dict[str, str]
+    account: dict[str, Any]
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def status(self) -> Path:
+        return self.folder / "data" / "postmaster.pid"
+
+    def initialise(self) -> None:
+        initdb = [self.binaries / "initdb", "-D", self.folder / "data", "-U", "postgres", "--auth=trust"]
+        options = ["--encoding=UTF8", "--no-sync", "--locale=C.UTF-8"]
+        with self.log_path.open("wb") as log:
+            if subprocess.run([*initdb, *options], check=False, stdout=log, **self._common).returncode:
+                raise _failed("initdb", self.log_path)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        arguments = [argument for name, value in self.options.items() for argument in ("-c", f"{name}={value}")]
+        program = [self.binaries / "postgres", "-D", self.folder / "data", "-k", self.folder, *arguments]
+        server = ["/bin/sh", "-c", KEEPER, "keeper", *program]
+        with self.log_path.open("ab") as log:
+            # A session of its own: Ctrl-C ends the tests, and they end the server.
+            process = subprocess.Popen(
+                server, stdin=subprocess.PIPE, stdout=log, start_new_session=True, **self._common
+            )
+        _wait_until_ready(process, self.status, self.log_path)
+        return process
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        environment = os.environ | {"LC_ALL": "C.UTF-8"}
+        return {"cwd": self.folder, "env": environment, "stderr": subprocess.STDOUT, **self.account}
+
+
 @contextmanager
-def _running_process(
-    binaries: Path, folder: Path, options: dict[str, str], account: dict[str, Any]
-) -> Iterator[subprocess.Popen[bytes]]:
-    data, log_path = folder / "data", folder / "log"
-    common = {"cwd": folder, "env": os.environ | {"LC_ALL": "C.UTF-8"}, "stderr": subprocess.STDOUT, **account}
-    arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
-    with log_path.open("wb") as log:
-        initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]
-        if subprocess.run([*initdb, "--locale=C.UTF-8"], check=False, stdout=log, **common).returncode:
-            raise _failed("initdb", log_path)
-        server = ["/bin/sh", "-c", KEEPER, "keeper", binaries / "postgres", "-D", data, "-k", folder, *arguments]
-        # A session of its own: Ctrl-C ends the tests, and they end the server.
-        process = subprocess.Popen(server, stdin=subprocess.PIPE, stdout=log, start_new_session=True, **common)
+def _running_process(cluster: _Cluster) -> Iterator[subprocess.Popen[bytes]]:
+    cluster.initialise()
+    process = cluster.start()
     try:
-        _wait_until_ready(process, data / "postmaster.pid", log_path)
         yield process
     finally:
         _stop(process)
+
+
+class MortalServer:
+    """A server of one test alone, which may be killed and started again."""
+
+    def __init__(self, cluster: _Cluster) -> None:
+        self._cluster = cluster
+        self._process = cluster.start()
+        self.databases = PostgresServer(
+            url=URL.create("postgresql+asyncpg", "postgres", query={"host": str(cluster.folder)})
+        )
+
+    def kill(self) -> None:
+        """Kill the postmaster as the machine would; its backends end when they notice."""
+        os.kill(int(self._cluster.status.read_text().split()[0]), signal.SIGKILL)
+        self._process.wait(STOP_SECONDS)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def start(self) -> None:
+        """Start it again, which recovers what was committed; the last backends may still have to notice the kill."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self._cluster.status.unlink(missing_ok=True)
+            try:
+                self._process = self._cluster.start()
+            except PostgresError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Stop it for good."""
+        if self._process.poll() is None:
+            _stop(self._process)
+
+
+@contextmanager
+def mortal_server() -> Iterator[MortalServer]:
+    """Yield a server that keeps what it acknowledges when it is killed; whatever server the variable names is spared."""
+    account = _unprivileged_account()
+    # A kill takes what the server has not written yet; what the system has not synced yet stays.
+    options = OPTIONS | NOT_DURABLE | {"synchronous_commit": "on", "max_connections": "50"}
+    with _folder(_data_parent(durable=False), account) as folder, _usable_binaries(account) as binaries:
+        cluster = _Cluster(binaries, folder, options, account)
+        cluster.initialise()
+        server = MortalServer(cluster)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], status: Path, log_path: Path) -> None:

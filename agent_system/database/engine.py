@@ -15,7 +15,13 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from agent_system.database.adapter import FusedDBAPI
 from agent_system.database.driver import ConnectionOptions, open_connection
 from agent_system.database.translate import translate, translated
-from agent_system.errors import ConfigurationError, MissingExtraError, OutcomeUnknownError
+from agent_system.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    MissingExtraError,
+    OutcomeUnknownError,
+)
 from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -184,6 +190,7 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
         raise MissingExtraError(extra="postgres", feature="PostgreSQL") from exc
     event.listen(engine.sync_engine, "do_connect", _connect_or_tell)
     event.listen(engine.sync_engine, "begin", _limit_idleness)
+    event.listen(engine.sync_engine, "handle_error", _notice_farewell)
     _mark_errors_of_commit(engine.dialect)
     return engine
 
@@ -194,6 +201,14 @@ def _limit_idleness(connection: Connection) -> None:
         # The server keeps the time, so that a program that has stopped altogether frees its locks too.
         limit = text("SELECT set_config('idle_in_transaction_session_timeout', :milliseconds, true)")
         connection.execute(limit, {"milliseconds": _milliseconds(seconds)})
+
+
+def _notice_farewell(context: ExceptionContext) -> None:
+    # A server that is killed says so before the connection ends. asyncpg refuses a statement that comes in between by an
+    # error about its own states, which SQLAlchemy does not know for the end of a connection.
+    dbapi: Any = context.dialect.dbapi
+    if isinstance(context.original_exception, dbapi.InternalClientError):
+        context.is_disconnect = True
 
 
 def _milliseconds(seconds: float) -> str:
@@ -230,5 +245,7 @@ def _raise_ours(context: ExceptionContext) -> None:
     ours = translate(error)
     if context.is_disconnect and getattr(context.original_exception, IN_COMMIT, False):
         ours = OutcomeUnknownError()
+    elif context.is_disconnect and type(ours) is DatabaseError:
+        ours = DatabaseUnavailableError()
     if ours is not error:
         raise ours from None if ours is context.original_exception else context.original_exception

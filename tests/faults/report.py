@@ -71,7 +71,8 @@ class Teller:
 
 def engine_of(nodeid: str) -> str:
     """Return the engine that the address of a test names; without one it is a test of the SQLite file."""
-    return "postgresql" if "postgresql" in nodeid.partition("[")[2] else "sqlite"
+    parameters = nodeid.partition("[")[2]
+    return "postgresql" if "postgresql" in parameters or "server_killed" in nodeid else "sqlite"
 
 
 def faults_of(reports: Iterable[pytest.TestReport]) -> list[Fault]:
