@@ -267,7 +267,7 @@ class MortalServer:
 
 @contextmanager
 def mortal_server() -> Iterator[MortalServer]:
-    """Yield a server that keeps what it acknowledges when it is killed; whatever server the variable names is spared."""
+    """Yield a server that keeps what it has acknowledged when it is killed; the one of the variable is spared."""
     account = _unprivileged_account()
     # A kill takes what the server has not written yet; what the system has not synced yet stays.
     options = OPTIONS | NOT_DURABLE | {"synchronous_commit": "on", "max_connections": "50"}

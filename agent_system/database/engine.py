@@ -204,8 +204,8 @@ def _limit_idleness(connection: Connection) -> None:
 
 
 def _notice_farewell(context: ExceptionContext) -> None:
-    # A server that is killed says so before the connection ends. asyncpg refuses a statement that comes in between by an
-    # error about its own states, which SQLAlchemy does not know for the end of a connection.
+    # A server that is killed says so before the connection ends. asyncpg refuses a statement that comes in between by
+    # an error about its own states, which SQLAlchemy does not know for the end of a connection.
     dbapi: Any = context.dialect.dbapi
     if isinstance(context.original_exception, dbapi.InternalClientError):
         context.is_disconnect = True

@@ -86,6 +86,10 @@ class Turn:
                 raise DatabaseBusyError(message) from exc
             raise
 
+    def pass_on(self) -> None:
+        """Let it stay taken without the running task, which may wait for it again like everybody else."""
+        self._holder = None
+
     def release(self) -> None:
         """Hand it to the one who waits longest."""
         self._holder = None

@@ -44,5 +44,5 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def processes() -> ForkServerContext:
     """Return what starts processes: forked off one that has imported everything, a start takes milliseconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["agent_system.entity_manager", "tests.faults.writers"])
+    context.set_forkserver_preload(["tests.faults.warm"])
     return context

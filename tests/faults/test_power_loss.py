@@ -1,4 +1,4 @@
-"""The power goes at any moment of a recorded run: at durability full nothing acknowledged is lost, and nothing is torn."""
+"""The power goes at any moment of a recorded run: at durability full nothing acknowledged is lost; nothing is torn."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tests.faults.report import Teller
     from tests.faults.shim import Entry
 
-TITLES = 150
+TITLES = 100
 MANY_TITLES = 1_000
 # How many moments are tried of each kind: right after a sync, and anywhere.
-MOMENTS = 100
+MOMENTS = 60
 MANY_MOMENTS = 4_000
 
 HALVES = {

@@ -1,4 +1,4 @@
-"""Writers that run in processes of their own until somebody kills them, and the ledger of what they were told.
+"""Writers that run in processes of their own until somebody kills them, and what must be there afterwards.
 
 Each of the four ways touches more than one row in its transaction, so that half of one would be seen: an agent has its
 event, tasks come in pairs, a memory has its words in the full-text index, a message its conversation's count.
@@ -7,7 +7,6 @@ event, tasks come in pairs, a memory has its words in the full-text index, a mes
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -68,17 +67,6 @@ def run(url: str, name: str, pipe: Connection) -> None:
     """Run as a process; the titles go into the pipe."""
     # Few pages in the log: checkpoints are killed too.
     asyncio.run(write_in_all_ways(url, name, pipe.send, durability="full", checkpoint_pages=100))
-
-
-@dataclass
-class Ledger:
-    """Titles whose writes were acknowledged, and what the database says of them."""
-
-    acknowledged: set[str] = field(default_factory=set)
-
-    async def lost(self, em: EntityManager) -> set[str]:
-        """Return what was acknowledged and is not there; half a transaction is an error."""
-        return self.acknowledged - await whole_titles(em)
 
 
 async def whole_titles(em: EntityManager) -> set[str]:

@@ -280,6 +280,7 @@ class SqliteBackend:
 
     def _end_transaction(self, committed: bool, broken: bool) -> None:  # noqa: FBT001 (called by SqliteTransaction alone)
         if broken:
+            self._turn.pass_on()
             self._renewal = asyncio.get_running_loop().create_task(self._renew())
         else:
             self._turn.release()

@@ -1,4 +1,4 @@
-"""Writes in all ways under the shim that records, marks every acknowledgement in the record, and ends without closing."""
+"""Writes in all ways while the shim records, marks every acknowledgement in the record, and ends without closing."""
 
 # ruff: noqa: T201 (it speaks through its output)
 
