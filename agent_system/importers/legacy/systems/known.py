@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from agent_system.importers.legacy.systems.agentdb.description import AGENTDB
+from agent_system.importers.legacy.systems.agentlab.description import AGENTLAB
+from agent_system.importers.legacy.systems.coachartie.description import COACHARTIE
 from agent_system.importers.legacy.systems.tomcounsell.description import TOMCOUNSELL
 
 __all__ = ["SYSTEMS"]
 
-SYSTEMS = (TOMCOUNSELL,)
+SYSTEMS = (
+    TOMCOUNSELL,
+    AGENTLAB,
+    COACHARTIE,
+    AGENTDB,
+)
