@@ -89,6 +89,7 @@ class PromptLabel(TableModel, table=True):
     prompt_id: int = reference("prompts.id", "The prompt.", ondelete="CASCADE", key=BigInt, default=REQUIRED)
     label: str = text_field("The label, unique per prompt.")
     prompt_version: Int64 = int_field("The version that it points at.")
+    is_protected: bool = flag_field("Whether it stays where it is until it is released.", default=False)
     meta: JsonObject = meta_field()
     created_at: datetime = created_at_field()
     updated_at: datetime = updated_at_field()

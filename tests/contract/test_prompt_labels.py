@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent_system.entity_manager import EntityManager
-from agent_system.errors import NotFoundError, ValidationError
+from agent_system.errors import NotFoundError, PermissionDeniedError, ValidationError
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
@@ -138,3 +138,22 @@ async def test_labels_fall_with_their_prompt(em: EntityManager) -> None:
     assert await em.prompts.by_label("greeting", "production") is None
     await em.prompts.create({"name": "greeting", "content": "one"})
     assert await em.prompts.labels("greeting") == await em.prompts.label_moves("greeting") == []
+
+
+async def test_a_protected_label_stays_until_it_is_released(em: EntityManager) -> None:
+    await em.prompts.set_label("greeting", "production", 1)
+    assert (await em.prompts.protect_label("greeting", "production")).is_protected
+    for move in (
+        em.prompts.set_label("greeting", "production", 2),
+        em.prompts.undo_label("greeting", "production"),
+        em.prompts.remove_label("greeting", "production"),
+    ):
+        with pytest.raises(PermissionDeniedError, match="release_label"):
+            await move
+    assert (await em.prompts.set_label("greeting", "production", 1)).prompt_version == 1
+    assert len(await em.prompts.label_moves("greeting", "production")) == 1
+    assert await pointed(em) == "one"
+    assert not (await em.prompts.release_label("greeting", "production")).is_protected
+    assert (await em.prompts.set_label("greeting", "production", 2)).prompt_version == 2
+    with pytest.raises(NotFoundError):
+        await em.prompts.protect_label("greeting", "none")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from agent_system.errors import NotFoundError, ValidationError
+from agent_system.errors import NotFoundError, PermissionDeniedError, ValidationError
 from agent_system.managers.core.audit import current_audit_context
 from agent_system.managers.core.base import Manager
 from agent_system.models import PromptHistory, PromptLabel, PromptLabelMove, metadata
@@ -48,6 +48,7 @@ class PromptLabelManager(Manager[PromptLabel]):
 
         Raises:
             NotFoundError: The prompt has no such version.
+            PermissionDeniedError: The label is protected.
         """
         self._check_version(executor, prompt, version)
         found = self._find(executor, prompt, label)
@@ -58,18 +59,39 @@ class PromptLabelManager(Manager[PromptLabel]):
             return values
         if found["prompt_version"] == version:
             return found
+        _refuse_protected(found)
         self._write_move(executor, prompt, label, found["prompt_version"], version, by, why)
         return self.store.change(executor, {"id": found["id"]}, {"prompt_version": version})
 
     def take_away(
         self, executor: Executor, prompt: Mapping[str, Any], label: str, by: str | None, why: str | None
     ) -> bool:
-        """Remove a label of a locked prompt; False when it has none of this name."""
+        """Remove a label of a locked prompt; False when it has none of this name.
+
+        Raises:
+            PermissionDeniedError: The label is protected.
+        """
         found = self._find(executor, prompt, label)
         if found is None:
             return False
+        _refuse_protected(found)
         self._write_move(executor, prompt, label, found["prompt_version"], None, by, why)
         return self.store.remove(executor, {"id": found["id"]})
+
+    def protect(
+        self, executor: Executor, prompt: Mapping[str, Any], label: str, *, is_protected: bool
+    ) -> dict[str, Any]:
+        """Keep a label of a locked prompt where it is, or release it.
+
+        Raises:
+            NotFoundError: The prompt has no such label.
+        """
+        found = self._find(executor, prompt, label)
+        if found is None:
+            raise NotFoundError(self.store.name, (prompt["name"], label))
+        if found["is_protected"] == is_protected:
+            return found
+        return self.store.change(executor, {"id": found["id"]}, {"is_protected": is_protected})
 
     def undo(
         self, executor: Executor, prompt: Mapping[str, Any], label: str, by: str | None, why: str | None
@@ -78,6 +100,7 @@ class PromptLabelManager(Manager[PromptLabel]):
 
         Raises:
             NotFoundError: The label was never moved.
+            PermissionDeniedError: The label is protected.
         """
         table = self._moves.plans.table
         last = select(table.c.from_version).where(table.c.prompt_id == prompt["id"], table.c.label == label)
@@ -138,6 +161,12 @@ class PromptLabelManager(Manager[PromptLabel]):
             "reason": why,
         }
         self._moves.insertion(self._moves.new_values(data))(executor)
+
+
+def _refuse_protected(label: Mapping[str, Any]) -> None:
+    if label["is_protected"]:
+        message = f"the label {label['label']!r} is protected: release_label() it first"
+        raise PermissionDeniedError(message)
 
 
 def checked_label(label: str) -> str:

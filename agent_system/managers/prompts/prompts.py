@@ -211,6 +211,7 @@ class PromptManager(VersionedManager[Prompt, PromptVersion, PromptHistory]):
 
         Raises:
             NotFoundError: There is no such prompt or version.
+            PermissionDeniedError: The label is protected and points elsewhere.
             ValidationError: The label is blank.
         """
         wanted = checked_label(label)
@@ -228,6 +229,7 @@ class PromptManager(VersionedManager[Prompt, PromptVersion, PromptHistory]):
 
         Raises:
             NotFoundError: There is no such prompt, or the label was never moved.
+            PermissionDeniedError: The label is protected.
         """
 
         def work(executor: Executor) -> dict[str, Any] | None:
@@ -241,12 +243,37 @@ class PromptManager(VersionedManager[Prompt, PromptVersion, PromptHistory]):
 
         Raises:
             NotFoundError: There is no such prompt.
+            PermissionDeniedError: The label is protected.
         """
 
         def work(executor: Executor) -> bool:
             return self._labels.take_away(executor, self.locked(executor, name), checked_label(label), by, why)
 
         return await self.run(work)
+
+    async def protect_label(self, name: str | int, label: str) -> PromptLabel:
+        """Keep a label where it is: it is neither moved nor taken away before it is released.
+
+        Raises:
+            NotFoundError: There is no such prompt or label.
+        """
+        return await self._set_protected(name, label, is_protected=True)
+
+    async def release_label(self, name: str | int, label: str) -> PromptLabel:
+        """Let a protected label be moved again.
+
+        Raises:
+            NotFoundError: There is no such prompt or label.
+        """
+        return await self._set_protected(name, label, is_protected=False)
+
+    async def _set_protected(self, name: str | int, label: str, *, is_protected: bool) -> PromptLabel:
+        wanted = checked_label(label)
+
+        def work(executor: Executor) -> dict[str, Any]:
+            return self._labels.protect(executor, self.locked(executor, name), wanted, is_protected=is_protected)
+
+        return self._labels.plans.hydrate.build(await self.run(work))
 
     async def by_label(self, name: str | int, label: str, at: datetime | None = None) -> PromptVersion | None:
         """Return the version that a label points at, or None; one statement.
