@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, literal, select, update
 
 from agent_system.managers.core.steps import in_chunks
 from agent_system.models.naming import name_key
@@ -29,7 +29,6 @@ class Pending:
     key: UUID
     """The digest that it is known by in the books."""
     values: dict[str, Any]
-    companions: list[tuple[str | type[Any], list[Mapping[str, Any]]]] = field(default_factory=list)
     merged_into: Any = None
     """The row here that it is the same as: a key, or another pending row; None: it is written."""
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -110,7 +109,10 @@ class Merge:
             values = {name: row.values[name] for name in self.fills if row.values[name] is not None}
             if values:
                 columns = target.columns
-                filled = {columns[name]: func.coalesce(columns[name], value) for name, value in values.items()}
+                filled = {
+                    columns[name]: func.coalesce(columns[name], literal(value, columns[name].type))
+                    for name, value in values.items()
+                }
                 statement = update(target.table).where(columns[target.key] == bindparam("wanted"))
                 executor.execute(statement.values(filled), {"wanted": row.merged_into})
 

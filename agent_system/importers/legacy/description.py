@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from agent_system.entity_manager import EntityManager
     from agent_system.importers.legacy.conflicts import Conflicts
     from agent_system.importers.legacy.converters import Converter
-    from agent_system.importers.legacy.rows import SourceRow
 
-__all__ = ["Companion", "Link", "Placeholder", "System", "Table"]
+__all__ = ["Link", "Placeholder", "System", "Table"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -40,18 +39,6 @@ class Link:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Companion:
-    """Rows of another table that come of a row and are written with it."""
-
-    target: str | type[Any]
-    """The facade's attribute, or the class, of their table."""
-    column: str
-    """The column there that gets the key of the row."""
-    rows: Callable[[SourceRow, Mapping[str, Any]], Iterable[Mapping[str, Any]]]
-    """Gets the row there and the complete values of the row here, and returns the data of its companions."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
     """What becomes of the rows of one table.
 
@@ -65,9 +52,12 @@ class Table:
         needs: Columns that a table must have to be this one.
         conflicts: What happens to a row that is not unique here.
         links: References of the table to itself.
-        companions: Rows of other tables that come of a row.
+        expand: What makes several rows of one, such as the items of a list in a column; each is counted by itself.
+        part: What such rows are called in reports, behind the name of the table. Two descriptions of one table need
+            different ones.
         only: Which rows this description is for; None is all. The rows of a table may have several descriptions.
         keeps_metadata: Whether our table has a column `metadata` for what the others cannot hold.
+        is_referenced: Whether other tables refer to its rows; what nobody refers to need not be remembered.
         forgets_keys: Whether the keys here are the same texts as there, so that the books need not repeat them.
     """
 
@@ -79,10 +69,24 @@ class Table:
     needs: frozenset[str] = frozenset()
     conflicts: Conflicts | None = None
     links: tuple[Link, ...] = ()
-    companions: tuple[Companion, ...] = ()
+    expand: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]] | None = None
+    part: str = ""
     only: Callable[[Mapping[str, Any]], bool] | None = None
     keeps_metadata: bool = True
+    is_referenced: bool = True
     forgets_keys: bool = False
+
+    @property
+    def label(self) -> str:
+        """The table for people, with the part of its rows that this is about."""
+        return f"{self.source}.{self.part}" if self.part else self.source
+
+    def rows(self, page: Iterable[tuple[int, Mapping[str, Any]]]) -> list[tuple[int, Mapping[str, Any]]]:
+        """Those of the rows that this description is for, made several where it says so."""
+        mine = [row for row in page if self.only is None or self.only(row[1])]
+        if self.expand is None:
+            return mine
+        return [(number, item) for number, raw in mine for item in self.expand(raw)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -103,9 +103,9 @@ class FileImport:
         return sum(count_rows(self._file.connection, name) or 0 for name in wanted)
 
     async def _import_table(self, table: Table) -> TableReport:
-        label = f"{self._system.name}.{table.source}"
+        label = f"{self._system.name}.{table.label}"
         writer = PageWriter(self._em, table, self._book, label)
-        report = TableReport(table=table.source, target=writer.target.name)
+        report = TableReport(table=table.label, target=writer.target.name)
         understanding = Understanding(self._system.name, table, writer.target, self._reading)
         linking = Linking(table, writer.target, self._references, self._book) if table.links else None
         reader = self._reader(table)
@@ -116,7 +116,7 @@ class FileImport:
                 rows = reader.page(PAGE)
                 if not rows:
                     break
-                mine = rows if table.only is None else [row for row in rows if table.only(row[1])]
+                mine = table.rows(rows)
                 if linking is not None:
                     linking.remember(raw for _, raw in mine)
                 found = understanding.page(mine)
@@ -149,7 +149,7 @@ class FileImport:
                     each.values[name] = await self._stand_in(value)
         fates = [each for each in page if isinstance(each, Fate)] + await writer.write(ready)
         pairs = [(fate, fate.target) for fate in fates if fate.target is not None]
-        for position, name in enumerate(table.key):
+        for position, name in enumerate(table.key if table.is_referenced else ()):
             # Other names of a row are told from its key by the column in the table's name.
             source = table.source if position == 0 else f"{table.source}.{name}"
             self._references.add(source, [(reference_key(fate.row.raw.get(name)), key) for fate, key in pairs])
@@ -157,7 +157,7 @@ class FileImport:
             self._note(report, fate)
         self._done += len(page)
         if self._progress is not None:
-            self._progress(table.source, self._done, max(self._all, self._done))
+            self._progress(table.label, self._done, max(self._all, self._done))
 
     async def _stand_in(self, placeholder: Placeholder) -> Any:
         if placeholder not in self._stand_ins:
@@ -168,7 +168,6 @@ class FileImport:
         number = fate.row.number
         report.read += 1
         setattr(report, fate.kind, getattr(report, fate.kind) + 1)
-        report.companions += fate.companions
         if fate.why is not None:
             report.note(fate.kind, fate.why, number)
         if fate.kind == REJECTED and self._rejected is not None:
@@ -191,7 +190,7 @@ class FileImport:
             return
         reader = self._reader(table)
         while page := await asyncio.to_thread(reader.page, PAGE):
-            mine = [(number, raw) for number, raw in page if table.only is None or table.only(raw)]
+            mine = table.rows(page)
             rows = [(understanding.key(raw), raw) for _, raw in mine]
             await self._em.db.write(partial(linking.work, rows=rows))
             for number, raw in mine:

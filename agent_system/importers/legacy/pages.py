@@ -12,7 +12,7 @@ from agent_system.importers.legacy.targets import Target
 from agent_system.managers.imports.book import BookEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
     from agent_system.database.executor import Executor
@@ -33,8 +33,6 @@ class ReadyRow(NamedTuple):
     key: UUID
     """The digest that it is known by."""
     values: dict[str, Any]
-    companions: tuple[list[Mapping[str, Any]], ...]
-    """The data of the rows that come of it, for each of the table's companions."""
     links: bool
     """Whether it refers to rows of its own table."""
 
@@ -50,7 +48,6 @@ class Fate:
     """Its key here, as the driver of the older system's references keeps it; None when it is not here."""
     why: str | None = None
     notes: Sequence[tuple[str, str]] = field(default_factory=tuple)
-    companions: int = 0
 
 
 class PageWriter:
@@ -62,7 +59,6 @@ class PageWriter:
         self._book = book
         self._label = label
         self.target = Target(em, table.target)
-        self._companions = [Target(em, companion.target) for companion in table.companions]
 
     async def write(self, rows: Sequence[ReadyRow], *, again: bool = True) -> list[Fate]:
         """Write rows, and tell what became of each.
@@ -103,10 +99,9 @@ class PageWriter:
             rule.settle(executor, self.target, fresh)
         self._write_rows(executor, [pending for pending in fresh if pending.merged_into is None])
         ready = {each.key: each for each in rows}
-        companions = {each.key: self._write_companions(executor, each, ready[each.key]) for each in fresh}
         self._book.write(executor, [self._entry(each, ready[each.key]) for each in fresh])
         settled = iter(fresh)
-        return [self._fate(fate, settled, companions) for fate in fates]
+        return [self._fate(fate, settled) for fate in fates]
 
     def _write_rows(self, executor: Executor, rows: Sequence[Pending]) -> None:
         if self.target.has_metadata and self._table.keeps_metadata:
@@ -115,32 +110,22 @@ class PageWriter:
                     pending.values["meta"] = {**pending.values["meta"], LEGACY: pending.row.kept}
         self.target.write(executor, [pending.values for pending in rows])
 
-    def _write_companions(self, executor: Executor, pending: Pending, ready: ReadyRow) -> int:
-        if pending.merged_into is not None or not any(ready.companions):
-            return 0
-        key, written = pending.values[self.target.key], 0
-        for companion, target, rows in zip(self._table.companions, self._companions, ready.companions, strict=True):
-            completed = [target.complete({**data, companion.column: key}) for data in rows]
-            target.write(executor, completed)
-            written += len(completed)
-        return written
-
     def _entry(self, pending: Pending, ready: ReadyRow) -> BookEntry:
         is_merged = pending.merged_into is not None
         unlinked = self._label if ready.links and not is_merged else None
         key = None if self._table.forgets_keys else str(self._key_of(pending))
         return BookEntry(pending.key, self._label, self.target.name, key, is_merged, unlinked)
 
-    def _fate(self, fate: Fate | None, settled: Iterable[Pending], companions: Mapping[UUID, int]) -> Fate:
+    def _fate(self, fate: Fate | None, settled: Iterator[Pending]) -> Fate:
         if fate is not None:
             if isinstance(fate.target, Pending):
                 fate.target = self._key_of(fate.target)
             return fate
-        pending = next(iter(settled))
+        pending = next(settled)
         target = self._key_of(pending)
         if pending.merged_into is not None:
             return Fate(pending.row, MERGED, target, "the same thing is here already", pending.notes)
-        return Fate(pending.row, WRITTEN, target, None, pending.notes, companions[pending.key])
+        return Fate(pending.row, WRITTEN, target, None, pending.notes)
 
     def _key_of(self, pending: Pending) -> Any:
         merged = pending.merged_into

@@ -53,8 +53,6 @@ class TableReport:
     """Rows, among those written and merged, in which something was mended."""
     orphaned: int = 0
     """Rows, among all but the skipped ones, that refer to rows which are not there."""
-    companions: int = 0
-    """Rows of other tables that came of the written ones."""
     reasons: dict[str, dict[str, Reason]] = field(default_factory=dict)
     """By kind (rejected, merged, skipped, repaired, orphaned) and reason."""
     losses: list[Loss] = field(default_factory=list)
@@ -92,7 +90,7 @@ class TableReport:
 
     def counts(self) -> dict[str, int]:
         """The counts by name."""
-        names = ("read", "written", "merged", "skipped", "rejected", "repaired", "orphaned", "companions")
+        names = ("read", "written", "merged", "skipped", "rejected", "repaired", "orphaned")
         return {name: getattr(self, name) for name in names}
 
 

@@ -1,4 +1,4 @@
-"""`Target`: one of our tables, written as its manager writes it, companions of its rows included."""
+"""`Target`: one of our tables, written as its manager writes it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Understanding:
     """
 
     def __init__(self, system: str, table: Table, target: Target, reading: Reading) -> None:
-        self._prefix = (system, table.source)
+        self._prefix = (system, table.label)
         self._table = table
         self._target = target
         self._reading = reading
@@ -65,13 +65,12 @@ class Understanding:
                 # Any key will do until the row that stands for it is made.
                 data |= dict.fromkeys(standing, 0)
             values = self._target.complete(data) | standing
-            companions = tuple(list(each.rows(row, values)) for each in self._table.companions)
         except RejectedError as exc:
             return Fate(row, REJECTED, why=str(exc))
         except ValidationError as exc:
             return Fate(row, REJECTED, why=str(exc))
         links = any(row.raw.get(name) is not None for name in self._links)
-        return ReadyRow(row, key, values, companions, links)
+        return ReadyRow(row, key, values, links)
 
     def key(self, raw: Mapping[str, Any]) -> UUID:
         """The digest of what a row is known by, whatever file it stands in."""

@@ -138,5 +138,6 @@ TOKEN_USAGE = Table(
         "created_at": moment("created_at", "timestamp", NOW),
     },
     conflicts=(Attempts(),),
+    is_referenced=False,
 )
 TABLES = (PROJECTS, HOSTS, MODELS, TOKEN_USAGE)
