@@ -1,4 +1,7 @@
-"""The command line: `scripts/bench` measures, `scripts/bench ledger` the ledger, `queue` the queue, `soak` endures."""
+"""The command line: `scripts/bench` measures, `scripts/bench ledger` the ledger, `queue` the queue.
+
+`kills` kills workers, `soak` endures.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.benchmarks import queues
+from scripts.benchmarks import queue_kills, queues
 from scripts.benchmarks.contenders.registry import CONTENDERS, REPORTERS
 from scripts.benchmarks.ledger_workloads import LEDGER
 from scripts.benchmarks.plot import as_svg
@@ -46,6 +49,8 @@ def main(arguments: list[str]) -> int:
         return _soak(arguments[1:])
     if arguments[:1] == ["queue"]:
         return queues.main(arguments[1:])
+    if arguments[:1] == ["kills"]:
+        return queue_kills.main(arguments[1:])
     if arguments[:1] == ["ledger"]:
         arguments = [*LEDGER_OPTIONS, *arguments[1:]]
     options = _parser().parse_args(arguments)
