@@ -82,8 +82,11 @@ class PostgresServer:
         await self._execute(f'CREATE DATABASE "{name}"{source}')
         return name
 
-    async def drop(self, name: str) -> None:
-        """Drop a database; one that is still in use goes as well, but its test hears of it."""
+    async def drop(self, name: str, *, force: bool = False) -> None:
+        """Drop a database; one that is still in use goes as well, but its test hears of it unless it has said so."""
+        if force:
+            await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            return
         try:
             await self._execute(f'DROP DATABASE IF EXISTS "{name}"')
         except asyncpg.ObjectInUseError:
