@@ -63,8 +63,7 @@ async def everything_in(url: str) -> list[Any]:
         names = sorted(inspect(connection).get_table_names())
         quote = connection.dialect.identifier_preparer.quote
         return [
-            (name, sorted(map(repr, connection.execute(text(f"SELECT * FROM {quote(name)}")).all())))
-            for name in names
+            (name, sorted(map(repr, connection.execute(text(f"SELECT * FROM {quote(name)}")).all()))) for name in names
         ]
 
     async with connected(url) as connection:

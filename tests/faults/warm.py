@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import configure_mappers
 
+import tests.faults.counting
 import tests.faults.migrating
 import tests.faults.writers  # noqa: F401 (with everything that it imports)
 
