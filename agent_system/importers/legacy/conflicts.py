@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent_system.importers.legacy.rows import SourceRow
     from agent_system.importers.legacy.targets import Target
 
-__all__ = ["Abandon", "Attempts", "Conflict", "Conflicts", "Merge", "Pending", "Suffix"]
+__all__ = ["Abandon", "Attempts", "Conflict", "Conflicts", "Known", "Merge", "Pending", "Suffix"]
 
 
 @dataclass(slots=True)
@@ -69,11 +69,11 @@ class Merge:
             values = self._of(row.values)
             if values is None:
                 continue
-            found = there.get(values)
-            if found is None:
-                there[values] = (row, tuple(row.values[name] for name in self.same))
-            elif found[1] == tuple(row.values[name] for name in self.same):
-                row.merged_into = found[0]
+            same = [row.values[name] for name in self.same]
+            candidates = there.setdefault(values, [])
+            row.merged_into = next((key for key, theirs in candidates if theirs == same), None)
+            if row.merged_into is None:
+                candidates.append((row, same))
         if self.fills:
             self._fill(executor, target, [row for row in concerned if row.merged_into is not None])
 
@@ -84,16 +84,17 @@ class Merge:
 
     def _find(
         self, executor: Executor, target: Target, rows: Sequence[Pending]
-    ) -> dict[tuple[Any, ...], tuple[Any, tuple[Any, ...]]]:
+    ) -> dict[tuple[Any, ...], list[tuple[Any, list[Any]]]]:
         first = target.columns[self.on[0]]
         telling = list(dict.fromkeys(values[0] for row in rows if (values := self._of(row.values)) is not None))
         names = (target.key, *self.on, *self.same)
-        found: dict[tuple[Any, ...], tuple[Any, tuple[Any, ...]]] = {}
+        found: dict[tuple[Any, ...], list[tuple[Any, list[Any]]]] = {}
         for part in in_chunks(telling):
             statement = select(*(target.columns[name] for name in names)).where(first.in_(part))
             for row in executor.execute(statement):
                 if self.when is None or self._holds(executor, target, row[0]):
-                    found.setdefault(tuple(row[1 : 1 + len(self.on)]), (row[0], tuple(row[1 + len(self.on) :])))
+                    split = 1 + len(self.on)
+                    found.setdefault(tuple(row[1:split]), []).append((row[0], list(row[split:])))
         return found
 
     def _holds(self, executor: Executor, target: Target, key: Any) -> bool:
@@ -187,6 +188,25 @@ class Abandon:
                 row.row.kept |= {name: row.values[name] for name in self.changes if isinstance(row.values[name], str)}
                 row.values.update(self.changes)
                 row.notes.append((self.on[0], self.why))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """A row of a second list of the same things: those that are here already are not written again.
+
+    Args:
+        source: The table there with the things themselves.
+        column: The column of this list with their key.
+    """
+
+    source: str
+    column: str
+
+    def settle(self, executor: Executor, target: Target, rows: Sequence[Pending]) -> None:  # noqa: ARG002
+        """Merge rows into the things that they name."""
+        for row in rows:
+            if row.merged_into is None:
+                row.merged_into = row.row.reading.references.find(self.source, row.row.get(self.column))
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,20 +319,21 @@ def _shown(item: Any) -> str:
     return str(int(item)) if isinstance(item, float) and math.isfinite(item) and item.is_integer() else str(item)
 
 
-def reference(name: str, source: str, *, otherwise: Any = None) -> Converter:
+def reference(name: str, source: str, *, otherwise: Any = None, quiet: bool = False) -> Converter:
     """The key here of the row that a column refers to.
 
     Args:
         name: The column there.
         source: The table there that it refers to.
-        otherwise: What a reference to nothing becomes: None where that may be, `REJECT`, or a `Placeholder`.
+        otherwise: What a reference to nothing becomes: None where that may be, a `Placeholder`, or "reject".
+        quiet: Whether a reference to nothing is no orphan, as of a tool that need not be registered.
     """
 
     def convert(row: SourceRow) -> Any:
         value = row.raw.get(name)
         found = None if value is None else row.reading.references.find(source, value)
         if found is None:
-            if value is not None and value != "":
+            if value is not None and value != "" and not quiet:
                 row.lose_reference(name, source)
             if otherwise == "reject":
                 row.reject(f"{name} refers to a row of {source} that is not there: {plain(value)!r}")

@@ -58,6 +58,7 @@ class Table:
         only: Which rows this description is for; None is all. The rows of a table may have several descriptions.
         keeps_metadata: Whether our table has a column `metadata` for what the others cannot hold.
         is_referenced: Whether other tables refer to its rows; what nobody refers to need not be remembered.
+        known_as: The table there whose rows these are too, under the same keys; None: its own.
         forgets_keys: Whether the keys here are the same texts as there, so that the books need not repeat them.
     """
 
@@ -74,6 +75,7 @@ class Table:
     only: Callable[[Mapping[str, Any]], bool] | None = None
     keeps_metadata: bool = True
     is_referenced: bool = True
+    known_as: str | None = None
     forgets_keys: bool = False
 
     @property

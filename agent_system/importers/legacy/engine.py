@@ -151,7 +151,8 @@ class FileImport:
         pairs = [(fate, fate.target) for fate in fates if fate.target is not None]
         for position, name in enumerate(table.key if table.is_referenced else ()):
             # Other names of a row are told from its key by the column in the table's name.
-            source = table.source if position == 0 else f"{table.source}.{name}"
+            known_as = table.known_as or table.source
+            source = known_as if position == 0 else f"{known_as}.{name}"
             self._references.add(source, [(reference_key(fate.row.raw.get(name)), key) for fate, key in pairs])
         for fate in fates:
             self._note(report, fate)

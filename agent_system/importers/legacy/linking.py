@@ -111,7 +111,10 @@ class Linking:
     def _compile(self, link: Link) -> Plan:
         columns = self._target.columns
         key, column = columns[self._target.key], columns[link.column]
-        values = {column.name: bindparam("other", type_=column.type)}
+        values: dict[str, Any] = {column.name: bindparam("other", type_=column.type)}
+        if "updated_at" in columns:
+            # The row is as old as it was.
+            values["updated_at"] = columns["updated_at"]
         if link.tree is not None:
             values[columns[link.tree].name] = bindparam("tree", type_=columns[link.tree].type)
         statement = update(self._target.table).where(key == bindparam("own", type_=key.type)).values(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, null, select, update
 from uuid_utils.compat import uuid7
 
 from agent_system.database.plans import compile_plan, shared_plans
@@ -73,7 +73,7 @@ class ImportBook:
         self._insert = rows.insert(WRITTEN)
         self._encoders = dict(zip(self._insert.parameters, self._insert.processors, strict=True))
         key: Any = bindparam("key", type_=_rows.id.type)
-        self._link = compile_plan(update(_rows.id.table).where(_rows.id == key).values(unlinked_in=None), dialect)
+        self._link = compile_plan(update(_rows.id.table).where(_rows.id == key).values(unlinked_in=null()), dialect)
 
     def find(self, executor: Executor, keys: Sequence[UUID]) -> dict[UUID, tuple[str | None, str | None]]:
         """Return the target's key and what is still to be linked, of those of the rows that are here."""
