@@ -5,7 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, UniqueConstraint
 
-from agent_system.models.base import TableModel
+from agent_system.models import search_changes
+from agent_system.models.base import TableModel, metadata
 from agent_system.models.columns import BigInt, Text
 from agent_system.models.fields import (
     COUNTED_KEY,
@@ -22,6 +23,7 @@ from agent_system.models.fields import (
     updated_at_field,
     vector_field,
 )
+from agent_system.models.triggers import keep_in_database
 from agent_system.types import Int64, JsonObject, RowId
 
 __all__ = ["Embedding", "EmbeddingModel"]
@@ -87,3 +89,6 @@ class Embedding(TableModel, table=True):
     vector: bytes = vector_field("The numbers as float32, little-endian, one after the other.")
     created_at: datetime = created_at_field()
     updated_at: datetime = updated_at_field()
+
+
+keep_in_database(metadata, sqlite=search_changes.SQLITE, postgresql=search_changes.POSTGRESQL)
