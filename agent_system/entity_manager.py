@@ -22,6 +22,7 @@ from agent_system.managers.core.substring import find_containing
 from agent_system.managers.documents.context_documents import ContextDocumentManager
 from agent_system.managers.documents.knowledge_gaps import KnowledgeGapManager
 from agent_system.managers.documents.knowledge_usage import KnowledgeUsageManager
+from agent_system.managers.embeddings.embeddings import EmbeddingManager
 from agent_system.managers.files.documents import DocumentManager
 from agent_system.managers.files.files import FileManager
 from agent_system.managers.games.games import GameManager
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.managers.core.base import Manager
     from agent_system.managers.queries import Parameters
+    from agent_system.search.embedding.embedder import Embedder
 
 __all__ = ["EntityManager"]
 
@@ -80,6 +82,7 @@ class EntityManager:
     Args:
         db: A `DatabaseManager`; it must be connected when a verb is awaited.
         clock: Where the layer's own timestamps come from; tests pass a fixed one.
+        embedder: What makes vectors of memories, messages and context documents; None: they are found by words alone.
 
     Example:
         >>> async with DatabaseManager(":memory:") as db:
@@ -88,7 +91,9 @@ class EntityManager:
         ...     await em.agents.update(agent.id, {"status": "thinking"})
     """
 
-    def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:  # noqa: PLR0915 (a line each)
+    def __init__(  # noqa: PLR0915 (a line each)
+        self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now, embedder: Embedder | None = None
+    ) -> None:
         self.db = db
         self._clock = clock
         self.agents = AgentManager(db, clock=clock)
@@ -141,6 +146,10 @@ class EntityManager:
         self.effectiveness = EffectivenessManager(db, clock=clock)
         self.knowledge_gaps = KnowledgeGapManager(db, clock=clock)
         self.knowledge_usage = KnowledgeUsageManager(db, clock=clock)
+        searched = (self.memories, self.messages, self.context_documents)
+        for manager in searched:
+            manager.embedder = embedder
+        self.embeddings = EmbeddingManager(db, searched, embedder)
         # Seed 001's entity types, for the verbs that take the type as an argument.
         self._by_type: dict[str, Manager[Any]] = {
             "agent": self.agents,

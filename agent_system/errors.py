@@ -30,6 +30,7 @@ AgentSystemError
 ├── PermissionDeniedError         who acts may not do this
 │   └── ScopeError                it lies beyond what a scoped facade may touch
 ├── BudgetExceededError           a call would cost more than a budget has left
+├── EmbeddingError                texts could not be turned into vectors
 ├── QueueError                    the queue refused an operation
 │   ├── EffectUnknownError        nobody knows whether an earlier attempt had an effect
 │   └── LeaseLostError            a job belongs to another worker by now, or is over
@@ -62,6 +63,7 @@ __all__ = [
     "DiskFullError",
     "DuplicateKeyError",
     "EffectUnknownError",
+    "EmbeddingError",
     "ForeignKeyError",
     "ImportFileError",
     "IntegrityError",
@@ -300,6 +302,17 @@ class BudgetExceededError(AgentSystemError):
         self.limit_nano_usd = limit_nano_usd
         self.available_nano_usd = available_nano_usd
         self.wanted_nano_usd = wanted_nano_usd
+
+
+class EmbeddingError(AgentSystemError):
+    """Texts could not be turned into vectors."""
+
+    def __init__(self, message: str | None = None, *, model: str | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.model = model
+        """The embedder's name."""
+        self.status = status
+        """The HTTP status that a service answered; None when it did not answer."""
 
 
 class QueueError(AgentSystemError):

@@ -146,6 +146,12 @@ class DatabaseSettings(BaseSettings):
     hot_cache_size: int = Field(
         10_000, ge=0, le=10_000_000, description="most rows in the hot cache (seed 003); 0 turns it off"
     )
+    search_memory_mib: int = Field(
+        512,
+        ge=0,
+        le=1_048_576,
+        description="most memory of one table's vectors of one model, or of its words; beyond it the disk is read",
+    )
 
     # Accounts. The second recommended option of RFC 9106, section 4 (64 MiB, three passes, four lanes), which is above
     # the least that OWASP's Password Storage Cheat Sheet asks for (19 MiB, two passes, one lane).

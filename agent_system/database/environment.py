@@ -43,8 +43,8 @@ CHANGING_COMMANDS = frozenset({"upgrade", "downgrade"})
 # What an operator may add beside ours without being in the way of an upgrade.
 HARMLESS_DIFFERENCES = frozenset({"remove_table", "remove_index"})
 
-# A full-text index and, on SQLite, the tables that FTS5 keeps behind it, and the logs that indexes in memory follow; they
-# are made beside the metadata's tables.
+# A full-text index with, on SQLite, the tables that FTS5 keeps behind it, and the logs that indexes in memory follow;
+# they are made beside the metadata's tables.
 SEARCH_TABLES = re.compile(r"\w+_(fts(_data|_idx|_docsize|_config)?|changes)")
 # How `alembic revision --autogenerate` writes the types of our columns.
 TYPES_IN_REVISIONS: dict[str, str] = {

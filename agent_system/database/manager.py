@@ -265,15 +265,14 @@ class DatabaseManager:
     async def scrub(self, *, rebuild: bool = False) -> None:
         """Take away what deletions have left behind in files, logs and full-text indexes.
 
-        Args:
-            rebuild: Write everything anew, so that nothing is left of what went long ago; nobody writes meanwhile.
+        With `rebuild` all is written anew, so that nothing is left of what went long ago; nobody writes meanwhile.
 
         Raises:
             TransactionError: A transaction is open.
             DatabaseBusyError: Another process kept the file busy; run it again.
         """
         backend = self._connected()
-        if current_transaction(self) is not None:
+        if self.in_transaction:
             message = "scrub() rewrites files, which no transaction can; call it afterwards"
             raise TransactionError(message)
         backend.check_may_write()
@@ -282,17 +281,11 @@ class DatabaseManager:
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""
-        backend = self._connected()
         with translated():
-            return await backend.health()
+            return await self._connected().health()
 
     def complete(self, table: str, values: dict[str, Any]) -> None:
-        """Fill in what a scope says about a new row; a database without a scope says nothing.
-
-        Args:
-            table: The table.
-            values: The complete values of the row by attribute.
-        """
+        """Fill in what a scope says about a new row of a table; a database without a scope says nothing."""
 
     # What others need to know.
 
@@ -315,6 +308,11 @@ class DatabaseManager:
         if self._backend is None:
             raise NotConnectedError
         return self._backend.dialect
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the running task has a transaction of this manager open."""
+        return current_transaction(self) is not None
 
     @property
     def is_connected(self) -> bool:

@@ -25,6 +25,8 @@ class TextIndex:
     table_name: str
     weights: Mapping[str, float]
     """The indexed columns but for `extra_terms`, in their order, and how much a word in them counts."""
+    vectors_by: str
+    """The column of `embeddings` that leads to the row."""
     numbers_name: str | None = None
     """The table that gives each row its number, when its key is none."""
 
@@ -56,11 +58,14 @@ class TextIndex:
 
 # What counts more is a guess of ours that the evaluation is to test: a tag is chosen to find something by, the context
 # only says on what occasion it was said.
-MEMORIES = TextIndex(table_name="memories", weights={"content": 1.0, "tags": 1.5, "context": 0.5})
-MESSAGES = TextIndex(table_name="messages", weights={"content": 1.0})
+MEMORIES = TextIndex(
+    table_name="memories", weights={"content": 1.0, "tags": 1.5, "context": 0.5}, vectors_by="memory_id"
+)
+MESSAGES = TextIndex(table_name="messages", weights={"content": 1.0}, vectors_by="message_id")
 CONTEXT_DOCUMENTS = TextIndex(
     table_name="context_documents",
     weights={"name": 3.0, "title": 3.0, "content": 1.0, "tags": 1.5},
+    vectors_by="context_document_id",
     numbers_name="context_document_keys",
 )
 

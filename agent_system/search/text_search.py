@@ -35,11 +35,10 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from agent_system.database.executor import Executor
-    from agent_system.search.hits import Place
     from agent_system.search.index import TextBackend, TextIndex
     from agent_system.search.query import Query, Term
 
-__all__ = ["Found", "TextSearch", "plain_text"]
+__all__ = ["Found", "TextSearch", "is_plain", "plain_text"]
 
 # Reading and cutting a row takes 10 µs; asking FTS5 for common words of 100,000 rows takes as long as 300 rows do.
 FEW_ROWS = 300
@@ -70,8 +69,15 @@ class Found:
 
     key: Any
     score: float
-    side: str
-    """`text`, or `substring` when only parts of words were found."""
+    """How well it fits; higher is better."""
+    parts: Mapping[str, float]
+    """What the score is made of, by the side that found the row: `text`, `vector`, or `substring` when only parts of
+    words were found."""
+
+    @classmethod
+    def by(cls, side: str, key: Any, score: float) -> Found:
+        """A row that one side found."""
+        return cls(key, score, {side: score})
 
 
 class TextSearch:
@@ -88,35 +94,32 @@ class TextSearch:
         # How large a share of the rows has a common word; it hardly changes, and to count them takes milliseconds.
         self._shares: dict[Term, float] = {}
 
-    def page(
+    def find(
         self,
         executor: Executor,
         text: str,
         condition: ColumnElement[bool],
         *,
         is_scoped: bool,
-        limit: int,
-        after: Place | None = None,
-    ) -> tuple[list[Found], Query, bool]:
-        """Find one page of rows, the best first; tells also whether there are more.
+        finds_parts: bool = True,
+    ) -> list[Found]:
+        """Find rows, the best first.
 
         Args:
             executor: The unit of work's.
             text: What somebody typed.
             condition: What must hold for a row, as a condition on its table.
             is_scoped: Whether an index leads to the rows for which the condition holds.
-            limit: At most so many.
-            after: Where the page before ended.
+            finds_parts: Whether to look for parts of words when no word is found.
         """
         query = parse(text)
         # In a scoped facade the index, which knows no owners, is only asked about rows of the scope.
         is_scoped = is_scoped or executor.trusted is not executor
         found = self._find(executor, query, condition, is_scoped=is_scoped) if query else []
-        if not found and not query.excluded and query.is_bag and '"' not in text:
+        if not found and finds_parts and is_plain(text, query):
             found = self._parts(executor, text, condition)
         found.sort(key=lambda one: (one.score, one.key), reverse=True)
-        behind = [one for one in found if after is None or after.is_before(one.score, one.key)]
-        return behind[:limit], query, len(behind) > limit
+        return found
 
     def _find(
         self, executor: Executor, query: Query, condition: ColumnElement[bool], *, is_scoped: bool
@@ -154,7 +157,7 @@ class TextSearch:
         # Of those that match: how long a row is, compared with these, is what decides between them.
         average = sum(row.length for row in rows.values()) / len(rows) if rows else 0.0
         statistics = Statistics({term: idf(size, count) for term, count in with_term.items()}, average)
-        return [Found(key, max(statistics.score(row), LEAST_SCORE), "text") for key, row in rows.items()]
+        return [Found.by("text", key, max(statistics.score(row), LEAST_SCORE)) for key, row in rows.items()]
 
     def _parts(self, executor: Executor, text: str, condition: ColumnElement[bool]) -> list[Found]:
         """Rows that contain words of the text as parts of words, by how many of them."""
@@ -172,7 +175,7 @@ class TextSearch:
         rows = self._read(executor, key.in_(newest) & has_part, WINDOW)
         wanted = [canonical(part) for part in parts]
         return [
-            Found(key, max(_share(wanted, canonical("\n".join(texts))), LEAST_SCORE), "substring")
+            Found.by("substring", key, max(_share(wanted, canonical("\n".join(texts))), LEAST_SCORE))
             for key, texts in rows
         ]
 
@@ -197,6 +200,11 @@ class TextSearch:
             self._shares.clear()
         self._shares.update((term, counts[term] / max(size, 1)) for term in common)
         return {term: known[term] if term in known else counts[term] for term in terms}
+
+
+def is_plain(text: str, query: Query) -> bool:
+    """Whether a text is words without operators and phrases, which nobody insists on."""
+    return query.is_bag and not query.excluded and '"' not in text
 
 
 def _common(size: int) -> int:

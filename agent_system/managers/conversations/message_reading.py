@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from sqlalchemy import func, select
 
@@ -15,7 +15,7 @@ from agent_system.managers.conversations.message_history import EVERYTHING, Mess
 from agent_system.managers.conversations.model_history import ModelHistory
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
-from agent_system.managers.core.searching import DEFAULT_HITS, RowSearch
+from agent_system.managers.core.searching import DEFAULT_HITS, Asked, RowSearch
 from agent_system.managers.core.store import RowStore
 from agent_system.managers.users.persons import PersonLookup
 from agent_system.models import Conversation, ConversationHead, Message, metadata
@@ -23,14 +23,17 @@ from agent_system.search.index import MESSAGES
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from agent_system.database.executor import Executor
+    from agent_system.database.executor import Executor, Work
     from agent_system.managers.conversations.message_filters import MessageFilters
     from agent_system.managers.core.pagination import Page
+    from agent_system.search.embedding.embedder import Embedder
     from agent_system.search.hits import Hits
+
+T = TypeVar("T")
 
 __all__ = ["MessagePage", "MessageReader"]
 
@@ -54,6 +57,8 @@ class MessageReader(Manager[Message]):
     """Reads messages in the order in which they were said."""
 
     entity = Message
+    embedder: Embedder | None = None
+    """What makes vectors; None: nothing does."""
 
     async def get_by_uid(self, uid: UUID) -> Message | None:
         """Return the message with this public key, or None."""
@@ -65,36 +70,27 @@ class MessageReader(Manager[Message]):
         limit: int = DEFAULT_HITS,
         after: str | None = None,
         mode: str = "auto",
+        *,
+        weights: Mapping[str, float] | None = None,
+        embedder: Embedder | None = None,
         **filters: Unpack[MessageFilters],
     ) -> Hits[Message]:
-        """Find messages by their words, the best first; see `MemoryRecall.search` for what the text may have.
+        """Find messages by their words, their meaning or both, the best first.
 
-        Args:
-            text: What to look for, in somebody's own words.
-            limit: At most so many; there are at most 100 on all pages.
-            after: The `next_cursor` of the page before.
-            mode: `text`, or `auto` for the best there is.
-            filters: Among which messages.
-
-        Raises:
-            ValidationError: A filter or the mode is unknown, or the limit is below 1.
-            CursorError: The cursor belongs to another search.
+        What the text may have, what the arguments mean and what is raised tells `MemoryRecall.search`.
         """
-        wanted = MessageFilter(self.plans, self._persons, filters)
-        return await self.index.hits(
-            text,
-            wanted.conditions,
-            is_scoped=wanted.names_a_scope,
-            limit=limit,
-            after=after,
-            mode=mode,
-            about=filters,
-        )
+        used = embedder if embedder is not None else self.embedder
+        asked = Asked(text=text, limit=limit, after=after, mode=mode, weights=weights, embedder=used)
+        return await self.index.hits(asked, MessageFilter(self.plans, self._persons, filters), filters)
 
     @cached_property
     def index(self) -> RowSearch[Message]:
-        """The full-text index, for its care: `rebuild`, `optimise`, `find_damage`."""
-        return RowSearch(self, self._db, MESSAGES)
+        """The index, for its care."""
+        return RowSearch(self, self._db, MESSAGES, self._clock)
+
+    async def run(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
+        """Run a writing unit of work and write the vectors of its texts; see `Manager.run`."""
+        return await self.index.vectors.run(super().run, work, values, self.embedder)
 
     @cached_property
     def _persons(self) -> PersonLookup:

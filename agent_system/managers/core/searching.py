@@ -1,37 +1,79 @@
-"""`RowSearch`: full-text search over the rows of one table, and the care of its index."""
+"""`RowSearch`: search over the rows of one table, by words, by vectors or by both, and the care of its index."""
 
 from __future__ import annotations
 
+import logging
+import math
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import select
 
-from agent_system.errors import ValidationError
+from agent_system.errors import EmbeddingError, ValidationError
+from agent_system.managers.core.row_vectors import RowVectors
+from agent_system.managers.core.vector_search import MOST_FOUND
+from agent_system.search.fusion import fused
 from agent_system.search.hits import Hit, Hits, Place, digest_of
+from agent_system.search.query import parse
 from agent_system.search.snippets import snippet_of
 from agent_system.search.text import extra_terms
-from agent_system.search.text_search import TextSearch, plain_text
+from agent_system.search.text_search import Found, TextSearch, is_plain, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
     from agent_system.managers.core.base import Manager
+    from agent_system.search.embedding.embedder import Embedder
     from agent_system.search.index import TextIndex
-    from agent_system.search.text_search import Found
 
-__all__ = ["DEFAULT_HITS", "RowSearch"]
+__all__ = ["DEFAULT_HITS", "Asked", "RowSearch", "Wanted"]
+
+logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 
 # Seed 003 recalls five to ten at a time.
 DEFAULT_HITS = 10
-MODES = ("auto", "text")
+MODES = ("auto", "text", "vector", "hybrid")
 BATCH = 1_000
+# Of the sides whose ranks are fused.
+DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType({"text": 1.0, "vector": 1.0})
+
+
+class Wanted(Protocol):
+    """Among which rows somebody searches."""
+
+    @property
+    def names_a_scope(self) -> bool:
+        """Whether an index leads to the rows that are asked for."""
+
+    def conditions(self, executor: Executor) -> ColumnElement[bool]:
+        """What must hold for a row, as a condition on its table."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What to look for, and how."""
+
+    text: Any
+    """What somebody typed; every text is a query, and anything else is refused."""
+    limit: int = DEFAULT_HITS
+    """At most so many hits."""
+    after: str | None = None
+    """The `next_cursor` of the page before."""
+    mode: str = "auto"
+    """How to search: `text`, `vector`, `hybrid`, or `auto`."""
+    weights: Mapping[str, Any] | None = None
+    """How much each side counts when their ranks are fused."""
+    embedder: Embedder | None = None
+    """What makes the vector of the text; None: there are no vectors."""
 
 
 class RowSearch(Generic[Row]):
@@ -41,9 +83,13 @@ class RowSearch(Generic[Row]):
         manager: Whose rows.
         db: Its database.
         index: Their full-text index.
+        clock: Where the time of new vectors comes from.
     """
 
-    def __init__(self, manager: Manager[Any], db: DatabaseManager, index: TextIndex) -> None:
+    def __init__(
+        self, manager: Manager[Any], db: DatabaseManager, index: TextIndex, clock: Callable[[], datetime]
+    ) -> None:
+        self._clock = clock
         self._manager = manager
         self._db = db
         self._index = index
@@ -52,74 +98,112 @@ class RowSearch(Generic[Row]):
     def _search(self) -> TextSearch:
         return TextSearch(self._index, self._manager.plans.dialect.name)
 
-    async def hits(
-        self,
-        text: str,
-        condition: Callable[[Executor], ColumnElement[bool]],
-        *,
-        is_scoped: bool,
-        limit: int,
-        after: str | None,
-        mode: str,
-        about: Mapping[str, Any],
-    ) -> Hits[Row]:
+    @cached_property
+    def vectors(self) -> RowVectors:
+        """The vectors of the rows."""
+        return RowVectors(self._manager, self._db, self._index, self._clock)
+
+    async def hits(self, asked: Asked, wanted: Wanted, about: Mapping[str, Any]) -> Hits[Row]:
         """Find one page of rows, the best first.
 
         Args:
-            text: What somebody typed; every text is a query.
-            condition: Makes the condition that must hold for a row, in the unit of work.
-            is_scoped: Whether an index leads to the rows for which it holds.
-            limit: At most so many.
-            after: The `next_cursor` of the page before.
-            mode: How to search.
+            asked: What to look for, and how.
+            wanted: Among which rows.
             about: The filters, so that a cursor cannot be used with other ones.
 
         Raises:
-            ValidationError: The limit is below 1, the text is none, or the mode is unknown.
+            ValidationError: The limit is below 1, the text is none, the mode is unknown or there is no embedder for it.
             CursorError: The cursor belongs to another search.
+            EmbeddingError: The embedder that the mode insists on failed.
         """
-        self._check(text, limit, mode)
-        digest = digest_of(self._index.name, text, sorted((key, _shown(value)) for key, value in about.items()))
-        place = None if after is None else Place.decoded(after, digest, self._index.key.type.python_type)
-        manager = self._manager
+        self._check(asked)
+        digest = self._digest(asked, about)
+        place = None if asked.after is None else Place.decoded(asked.after, digest, self._index.key.type.python_type)
+        alike = await self._alike(asked, wanted)
+        manager, key = self._manager, self._index.key
 
-        def work(executor: Executor) -> tuple[list[Found], Any, bool, list[Any]]:
-            wanted = condition(executor)
-            found, query, has_more = self._search.page(
-                executor, text, wanted, is_scoped=is_scoped, limit=limit, after=place
-            )
-            keys = [one.key for one in found]
-            rows = executor.execute(manager.query().where(self._index.key.in_(keys))).all() if keys else []
-            return found, query, has_more, list(rows)
+        def work(executor: Executor) -> tuple[list[Found], list[Any], Place | None]:
+            condition = wanted.conditions(executor)
+            found = self._found(executor, asked, wanted, alike)
+            behind = [one for one in found if place is None or place.is_before(one.score, one.key)]
+            page = behind[: asked.limit]
+            keys = [one.key for one in page]
+            # With the condition once more: vectors were looked for a moment ago.
+            rows = executor.execute(manager.query().where(key.in_(keys), condition)).all() if keys else []
+            return page, list(rows), Place(page[-1].score, page[-1].key) if len(behind) > asked.limit else None
 
-        found, query, has_more, rows = await self._db.read(work)
+        found, rows, last = await self._db.read(work)
         names, build = manager.plans.hydrate.keys, manager.plans.hydrate.build
         items = {row.id: row for row in (build(dict(zip(names, row, strict=True))) for row in rows)}
-        hits = [self._hit(one, items[one.key], query.terms) for one in found if one.key in items]
-        last = Place(found[-1].score, found[-1].key) if has_more else None
+        terms = parse(asked.text).terms
+        hits = [self._hit(one, items[one.key], terms) for one in found if one.key in items]
         return Hits(hits, None if last is None else last.encoded(digest))
+
+    async def _alike(self, asked: Asked, wanted: Wanted) -> list[tuple[Any, float]] | None:
+        """What the vectors find; None when they are not asked."""
+        embedder = asked.embedder
+        if embedder is None or asked.mode == "text":
+            return None
+        # Who wants a phrase or leaves out a word wants what has it, not what is like it.
+        if asked.mode == "auto" and not is_plain(asked.text, parse(asked.text)):
+            return None
+        try:
+            return await self.vectors.find(embedder, asked.text, wanted.conditions, is_scoped=wanted.names_a_scope)
+        except EmbeddingError as exc:
+            if asked.mode != "auto":
+                raise
+            logger.warning("searched %s by words alone: %s", self._index.table_name, exc)
+            return None
+
+    def _found(
+        self, executor: Executor, asked: Asked, wanted: Wanted, alike: list[tuple[Any, float]] | None
+    ) -> list[Found]:
+        if asked.mode == "vector":
+            return [Found.by("vector", key, likeness) for key, likeness in alike or ()]
+        condition = wanted.conditions(executor)
+        found = self._search.find(
+            executor, asked.text, condition, is_scoped=wanted.names_a_scope, finds_parts=not alike
+        )
+        if not alike:
+            return found
+        sides = {"text": [one.key for one in found], "vector": [key for key, _ in alike]}
+        both = fused(sides, asked.weights or DEFAULT_WEIGHTS)
+        merged = [Found(key, sum(parts.values()), parts) for key, parts in both.items()]
+        return sorted(merged, key=lambda one: (one.score, one.key), reverse=True)[:MOST_FOUND]
 
     def _hit(self, found: Found, item: Any, terms: Any) -> Hit[Row]:
         texts = [plain_text(getattr(item, name)) for name in self._index.weights]
         return Hit(
             item=item,
             score=found.score,
-            parts={found.side: found.score},
-            found_by=(found.side,),
+            parts=found.parts,
+            found_by=tuple(found.parts),
             snippet=snippet_of(texts, terms),
         )
 
-    def _check(self, text: Any, limit: int, mode: str) -> None:
+    def _digest(self, asked: Asked, about: Mapping[str, Any]) -> str:
+        filters = sorted((key, _shown(value)) for key, value in about.items())
+        how = [asked.mode, sorted((asked.weights or {}).items()), asked.embedder and asked.embedder.name]
+        return digest_of(self._index.name, asked.text, filters, how)
+
+    def _check(self, asked: Asked) -> None:
         name = self._manager.store.name
-        if not isinstance(text, str):
-            message = f"{name}: the text to search for is no text but {type(text).__name__}"
+        if not isinstance(asked.text, str):
+            message = f"{name}: the text to search for is no text but {type(asked.text).__name__}"
             raise ValidationError(message, field="text", entity=name)
-        if limit < 1:
-            message = f"limit must be at least 1, not {limit}"
+        if asked.limit < 1:
+            message = f"limit must be at least 1, not {asked.limit}"
             raise ValidationError(message, field="limit", entity=name)
-        if mode not in MODES:
-            message = f"mode is one of {', '.join(MODES)}, not {mode!r}"
+        if asked.mode not in MODES:
+            message = f"mode is one of {', '.join(MODES)}, not {asked.mode!r}"
             raise ValidationError(message, field="mode", entity=name)
+        if asked.mode in {"vector", "hybrid"} and asked.embedder is None:
+            message = f"mode {asked.mode} needs an embedder: EntityManager(db, embedder=...), or embedder=... here"
+            raise ValidationError(message, field="mode", entity=name)
+        for side, weight in (asked.weights or {}).items():
+            if side not in DEFAULT_WEIGHTS or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+                message = f"weights are numbers from 0 by side ({', '.join(DEFAULT_WEIGHTS)}), not {side!r}: {weight!r}"
+                raise ValidationError(message, field="weights", entity=name)
 
     # The index.
 

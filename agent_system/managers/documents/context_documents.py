@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from sqlalchemy import case
 
@@ -12,9 +12,9 @@ from agent_system.managers.core.audit import current_audit_context
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.json_edits import has_item, with_items, without_items
 from agent_system.managers.core.pagination import equals
-from agent_system.managers.core.searching import DEFAULT_HITS, RowSearch
+from agent_system.managers.core.searching import DEFAULT_HITS, Asked, RowSearch
 from agent_system.managers.core.store import differing
-from agent_system.managers.documents.document_filters import document_condition
+from agent_system.managers.documents.document_filters import DocumentFilter
 from agent_system.managers.documents.document_versions import DocumentVersionManager
 from agent_system.models import ContextDocument, DocumentVersion
 from agent_system.models.naming import name_key
@@ -25,14 +25,17 @@ from agent_system.types import EntityType, LifecycleStatus
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy import ColumnElement
 
-    from agent_system.database.executor import Executor
+    from agent_system.database.executor import Executor, Work
     from agent_system.managers.documents.document_filters import DocumentFilters
+    from agent_system.search.embedding.embedder import Embedder
     from agent_system.search.hits import Hits
+
+T = TypeVar("T")
 
 __all__ = ["ContextDocumentManager"]
 
@@ -55,6 +58,8 @@ class ContextDocumentManager(Manager[ContextDocument]):
     """
 
     entity = ContextDocument
+    embedder: Embedder | None = None
+    """What makes the vectors of new texts, and of those that are searched for; None: nothing does."""
     audited = EntityType.CONTEXT_DOCUMENT
     kept = frozenset({"content_version", "extra_terms"})
 
@@ -63,6 +68,10 @@ class ContextDocumentManager(Manager[ContextDocument]):
         return DocumentVersionManager(self._db, clock=self._clock)
 
     # Writing.
+
+    async def run(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
+        """Run a writing unit of work, with the vectors of its texts where there is an embedder; see `Manager.run`."""
+        return await self.index.vectors.run(super().run, work, values, self.embedder)
 
     def fill_in(self, values: dict[str, Any]) -> None:
         """Take the author from the context when nobody says who it is, and say what the index would not find."""
@@ -215,30 +224,30 @@ class ContextDocumentManager(Manager[ContextDocument]):
         limit: int = DEFAULT_HITS,
         after: str | None = None,
         mode: str = "auto",
+        *,
+        weights: Mapping[str, float] | None = None,
+        embedder: Embedder | None = None,
         **filters: Unpack[DocumentFilters],
     ) -> Hits[ContextDocument]:
-        """Find documents by their words, the best first; see `MemoryRecall.search` for what the text may have.
+        """Find documents by their words, their meaning or both, the best first.
 
-        Args:
-            text: What to look for, in somebody's own words.
-            limit: At most so many; there are at most 100 on all pages.
-            after: The `next_cursor` of the page before.
-            mode: `text`, or `auto` for the best there is.
-            filters: Among which documents; archived ones are left out unless the status is asked for.
+        What the text may have, and what the arguments mean, tells `MemoryRecall.search`.
+        Archived ones are left out unless the status is asked for.
 
         Raises:
-            ValidationError: A filter or the mode is unknown, or the limit is below 1.
+            ValidationError: A filter or the mode is unknown, the limit is below 1, or there is no embedder.
             CursorError: The cursor belongs to another search.
+            EmbeddingError: The embedder failed, and the mode insists on it.
         """
-        condition = document_condition(self.plans, filters)
-        return await self.index.hits(
-            text, lambda _: condition, is_scoped=False, limit=limit, after=after, mode=mode, about=filters
-        )
+        wanted = DocumentFilter(self.plans, filters)
+        used = embedder if embedder is not None else self.embedder
+        asked = Asked(text=text, limit=limit, after=after, mode=mode, weights=weights, embedder=used)
+        return await self.index.hits(asked, wanted, filters)
 
     @cached_property
     def index(self) -> RowSearch[ContextDocument]:
-        """The full-text index, for its care: `rebuild`, `optimise`, `find_damage`."""
-        return RowSearch(self, self._db, CONTEXT_DOCUMENTS)
+        """The index, for its care: `rebuild`, `optimise`, `find_damage`."""
+        return RowSearch(self, self._db, CONTEXT_DOCUMENTS, self._clock)
 
     async def versions(self, id: UUID) -> builtins.list[DocumentVersion]:  # noqa: A002
         """Return all versions of the document's content, the oldest first."""

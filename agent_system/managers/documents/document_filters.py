@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
+    from agent_system.database.executor import Executor
     from agent_system.database.plans import TablePlans
     from agent_system.models import ContextDocument
 
-__all__ = ["DocumentFilters", "document_condition"]
+__all__ = ["DocumentFilter", "DocumentFilters"]
 
 PLAIN = ("user_id", "category", "format", "access_level", "parent_document_id")
 
@@ -50,20 +51,29 @@ class DocumentFilters(TypedDict, total=False):
 KNOWN = frozenset(DocumentFilters.__annotations__)
 
 
-def document_condition(plans: TablePlans[ContextDocument], filters: Mapping[str, Any]) -> ColumnElement[bool]:
-    """All conditions of one call.
+class DocumentFilter:
+    """The conditions of one call.
 
     Raises:
         ValidationError: A filter is unknown, or has a value that no document can have.
     """
-    known_only(filters, KNOWN, "context_documents")
-    return and_(
-        true(),
-        *(equals(plans, key, filters[key]) for key in PLAIN if key in filters),
-        *_status(plans, filters),
-        *_tags(plans, filters),
-        *between(plans.columns["created_at"], filters),
-    )
+
+    names_a_scope = False
+    """Whether an index leads to the documents that are asked for: there are few, whoever asks."""
+
+    def __init__(self, plans: TablePlans[ContextDocument], filters: Mapping[str, Any]) -> None:
+        known_only(filters, KNOWN, "context_documents")
+        self._condition = and_(
+            true(),
+            *(equals(plans, key, filters[key]) for key in PLAIN if key in filters),
+            *_status(plans, filters),
+            *_tags(plans, filters),
+            *between(plans.columns["created_at"], filters),
+        )
+
+    def conditions(self, _: Executor) -> ColumnElement[bool]:
+        """All conditions."""
+        return self._condition
 
 
 def _status(plans: TablePlans[ContextDocument], filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:

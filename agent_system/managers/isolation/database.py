@@ -96,6 +96,11 @@ class ScopedDatabase(DatabaseManager):
         return self._inner.dialect
 
     @property
+    def in_transaction(self) -> bool:
+        """Whether the running task has a transaction open."""
+        return self._inner.in_transaction
+
+    @property
     def is_connected(self) -> bool:
         """Whether the database is connected."""
         return self._inner.is_connected

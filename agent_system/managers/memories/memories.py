@@ -82,8 +82,13 @@ class MemoryManager(MemoryRecall):
         The owner is never what is missing, because the identity is made in the same transaction.
         """
         many = [values] if isinstance(values, Mapping) else values
+        write = super().run
+
+        async def run(work: Work[T], _: Any) -> T:
+            return await write(work, [{**row, "user_id": None} for row in many])
+
         try:
-            return await super().run(work, [{**row, "user_id": None} for row in many])
+            return await self.index.vectors.run(run, work, many, self.embedder)
         except DuplicateKeyError as exc:
             if "content_hash" not in exc.fields:
                 raise

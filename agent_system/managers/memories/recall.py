@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.core.base import Manager
-from agent_system.managers.core.searching import RowSearch
+from agent_system.managers.core.searching import Asked, RowSearch
 from agent_system.managers.memories.duplicates import near_duplicates
 from agent_system.managers.memories.filters import MemoryFilter
 from agent_system.managers.memories.links import MemoryLinkManager
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.managers.memories.filters import MemoryFilters
     from agent_system.managers.memories.statistics import MemoryStatistics
+    from agent_system.search.embedding.embedder import Embedder
     from agent_system.search.hits import Hits
     from agent_system.types import MemoryLinkType
 
@@ -50,6 +51,8 @@ class MemoryRecall(Manager[Memory]):
     """
 
     entity = Memory
+    embedder: Embedder | None = None
+    """What makes the vectors of new texts, and of those that are searched for; None: nothing does."""
 
     async def recent(self, limit: int = DEFAULT_LIMIT, **filters: Unpack[MemoryFilters]) -> builtins.list[Memory]:
         """Return the newest memories, the newest first."""
@@ -187,9 +190,12 @@ class MemoryRecall(Manager[Memory]):
         limit: int = DEFAULT_LIMIT,
         after: str | None = None,
         mode: str = "auto",
+        *,
+        weights: Mapping[str, float] | None = None,
+        embedder: Embedder | None = None,
         **filters: Unpack[MemoryFilters],
     ) -> Hits[Memory]:
-        """Find memories by their words, the best first; of equal ones the newest.
+        """Find memories by their words, their meaning or both, the best first; of equal ones the newest.
 
         The text may have "phrases", AND, OR, NOT and beginnings* of words (see `search/query.py`); anything else is
         literal, and no text is an error. Case and accents do not matter. When no word is found, parts of words are.
@@ -198,28 +204,26 @@ class MemoryRecall(Manager[Memory]):
             text: What to look for, in somebody's own words.
             limit: At most so many; there are at most 100 on all pages.
             after: The `next_cursor` of the page before.
-            mode: `text`, or `auto` for the best there is.
+            mode: `text` for words, `vector` for what is alike, `hybrid` for both, whose ranks are fused; `auto` is
+                hybrid where there is an embedder and the text has no phrases and operators, and otherwise text.
+            weights: How much `text` and `vector` count in a hybrid search; None: the same.
+            embedder: In whose model to search; None: the facade's.
             filters: Among which memories; name a user, or those of all are searched.
 
         Raises:
-            ValidationError: A filter or the mode is unknown, or the limit is below 1.
+            ValidationError: A filter or the mode is unknown, the limit is below 1, or there is no embedder.
             CursorError: The cursor belongs to another search.
+            EmbeddingError: The embedder failed, and the mode insists on it.
         """
         wanted = self._filter(filters)
-        return await self.index.hits(
-            text,
-            wanted.conditions,
-            is_scoped=wanted.names_a_scope,
-            limit=limit,
-            after=after,
-            mode=mode,
-            about=filters,
-        )
+        used = embedder if embedder is not None else self.embedder
+        asked = Asked(text=text, limit=limit, after=after, mode=mode, weights=weights, embedder=used)
+        return await self.index.hits(asked, wanted, filters)
 
     @cached_property
     def index(self) -> RowSearch[Memory]:
-        """The full-text index, for its care: `rebuild`, `optimise`, `find_damage`."""
-        return RowSearch(self, self._db, MEMORIES)
+        """The index, for its care: `rebuild`, `optimise`, `find_damage`."""
+        return RowSearch(self, self._db, MEMORIES, self._clock)
 
     async def _find(
         self, filters: Mapping[str, Any], limit: int, *order: Any, also: Any = None

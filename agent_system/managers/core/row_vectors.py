@@ -1,0 +1,218 @@
+"""`RowVectors`: the vectors of a manager's rows: written with the texts or later, and searched."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from agent_system.errors import EmbeddingError
+from agent_system.managers.core.vector_search import VectorSearch
+from agent_system.search.embedding.embedder import embedded
+from agent_system.search.vector_rows import NewVector, TextRow, VectorRows
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from agent_system.database.executor import Executor, Work
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.managers.core.base import Manager
+    from agent_system.managers.core.vector_search import Condition
+    from agent_system.search.embedding.embedder import Embedder
+    from agent_system.search.index import TextIndex
+
+    Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+__all__ = ["RowVectors"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Rows whose vectors are looked through for stale ones in one transaction.
+PART = 1_000
+
+
+class RowVectors:
+    """The vectors of a manager's rows.
+
+    Args:
+        manager: Whose rows.
+        db: Its database.
+        index: Their index.
+        clock: Where the time of new rows comes from.
+    """
+
+    def __init__(
+        self, manager: Manager[Any], db: DatabaseManager, index: TextIndex, clock: Callable[[], datetime]
+    ) -> None:
+        self._manager = manager
+        self._db = db
+        self._index = index
+        self._clock = clock
+        # By the key of their model; all scopes share them.
+        self._searches: dict[int, VectorSearch] = {}
+
+    @cached_property
+    def rows(self) -> VectorRows:
+        """What units of work read and write."""
+        return VectorRows(self._index, self._manager.plans.dialect, self._clock)
+
+    # Writing.
+
+    async def run(
+        self,
+        run: Callable[[Work[T], Values], Awaitable[T]],
+        work: Work[T],
+        values: Values,
+        embedder: Embedder | None,
+    ) -> T:
+        """Run a writing unit of work that also writes the vectors of the texts that it writes.
+
+        An embedder that fails keeps nobody from writing: the vectors are missing then, until `backfill` makes them. A
+        text that is known only when it is written (that of a stream at its end) gets its vector right afterwards.
+
+        Args:
+            run: What runs units of work.
+            work: The unit of work; rows that it changed are its result, or the values themselves.
+            values: What is to be written.
+            embedder: What makes vectors; None: none are written.
+        """
+        if embedder is None:
+            return await run(work, values)
+        many = [values] if isinstance(values, Mapping) else values
+        vectors = await self._vectors_of(embedder, [row["content"] for row in many if row.get("content")])
+        late: list[TextRow] = []
+
+        def both(executor: Executor) -> T:
+            late.clear()
+            result = work(executor)
+            rows = list(_written(many, result))
+            if rows:
+                late.extend(self._write(executor.trusted, embedder, rows, vectors or {}))
+            return result
+
+        result = await run(both, values)
+        if late and vectors is not None:
+            try:
+                await self._fill(embedder, late)
+            except EmbeddingError:
+                logger.warning("%s has no vectors of %d texts of %s", embedder.name, len(late), self._index.table_name)
+        return result
+
+    async def _vectors_of(self, embedder: Embedder, texts: Sequence[str]) -> dict[str, bytes] | None:
+        """The vectors by text; None when there are none to be had."""
+        wanted = list(dict.fromkeys(texts))
+        try:
+            vectors = await embedded(embedder, wanted)
+        except EmbeddingError as exc:
+            logger.warning("%d texts of %s stay without vectors: %s", len(wanted), self._index.table_name, exc)
+            return None
+        return {text: vector.tobytes() for text, vector in zip(wanted, vectors, strict=True)}
+
+    def _write(
+        self, executor: Executor, embedder: Embedder, rows: Sequence[TextRow], vectors: Mapping[str, bytes]
+    ) -> list[TextRow]:
+        """Write the vectors that are there; returns the rows whose is not."""
+        model_id = self.rows.ensure_model(executor, embedder)
+        self.rows.write(executor, model_id, (NewVector(row, vectors[row.text]) for row in rows if row.text in vectors))
+        missing = [row for row in rows if row.text not in vectors]
+        return [row for row in missing if not self.rows.has(executor, model_id, row.key)]
+
+    async def _fill(self, embedder: Embedder, rows: Sequence[TextRow]) -> int:
+        """Write the vectors of rows that are there already; of a text that has changed meanwhile none is written."""
+        vectors = await embedded(embedder, [row.text for row in rows])
+        by_key = {row.key: vector.tobytes() for row, vector in zip(rows, vectors, strict=True)}
+
+        def work(executor: Executor) -> int:
+            trusted = executor.trusted
+            model_id = self.rows.ensure_model(trusted, embedder)
+            same = self.rows.unchanged(executor, rows)
+            return self.rows.write(trusted, model_id, (NewVector(row, by_key[row.key]) for row in same))
+
+        return await self._db.write(work)
+
+    # Filling in later.
+
+    async def count_missing(self, embedder: Embedder) -> int:
+        """How many texts have no vector of an embedder's model."""
+        return await self._db.read(
+            lambda executor: self.rows.count_without(executor, self._model(executor, embedder) or 0)
+        )
+
+    async def backfill(self, embedder: Embedder, batch: int, told: Callable[[int], None]) -> int:
+        """Make the vectors that are missing; returns how many were written.
+
+        Args:
+            embedder: What makes them.
+            batch: So many texts at a time, each lot in a transaction of its own.
+            told: Called with how many rows of each lot were worked off.
+
+        Raises:
+            EmbeddingError: The embedder failed; what was written stays, and another call goes on.
+        """
+        written = 0
+        behind: Any = None
+        while True:
+            rows = await self._db.read(
+                lambda executor: self.rows.without(executor, self._model(executor, embedder) or 0, behind, batch)  # noqa: B023
+            )
+            if not rows:
+                return written
+            written += await self._fill(embedder, rows)
+            behind = rows[-1].key
+            told(len(rows))
+
+    async def drop_stale(self) -> int:
+        """Delete the vectors of texts that are not what they were made of; returns how many."""
+        dropped, behind = 0, 0
+        while True:
+            last, count = await self._db.write(lambda executor: self.rows.drop_stale(executor, behind, PART))  # noqa: B023
+            dropped += count
+            if last is None:
+                return dropped
+            behind = last
+
+    # Searching.
+
+    async def find(
+        self, embedder: Embedder, text: str, condition: Condition, *, is_scoped: bool
+    ) -> list[tuple[Any, float]]:
+        """The keys of the rows whose texts are most like one, the most alike first, and how alike they are.
+
+        Raises:
+            EmbeddingError: The text has no vector.
+        """
+        model_id = await self._db.read(lambda executor: self._model(executor, embedder))
+        if model_id is None or not text.strip():
+            return []
+        (query,) = await embedded(embedder, [text])
+        search = self._searches.get(model_id)
+        if search is None:
+            engine = self._manager.plans.dialect.name
+            search = self._searches[model_id] = VectorSearch(self.rows, model_id, embedder.dimensions, engine)
+        return await search.find(self._db, query, condition, is_scoped=is_scoped)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory the vectors take that are kept in it."""
+        return sum(search.size_bytes for search in self._searches.values())
+
+    def _model(self, executor: Executor, embedder: Embedder) -> int | None:
+        return self.rows.model(executor.trusted, embedder)
+
+
+def _written(values: Sequence[Mapping[str, Any]], result: Any) -> Iterator[TextRow]:
+    """The rows with a text among those that a unit of work has written."""
+    found: Sequence[Any]
+    if isinstance(result, dict):
+        found = [result]
+    elif isinstance(result, list) and result and isinstance(result[0], dict):
+        found = result
+    else:
+        found = values
+    for row in found:
+        if row.get("id") is not None and row.get("content"):
+            yield TextRow(row["id"], row["content"], None if row["user_id"] is None else str(row["user_id"]))

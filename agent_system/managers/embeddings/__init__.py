@@ -1,0 +1,1 @@
+"""Embeddings: the vectors of texts, made later, counted and cleared."""

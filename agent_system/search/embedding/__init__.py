@@ -1,0 +1,1 @@
+"""Embedders: what turns texts into vectors, on this machine or by a service, and one without a model for tests."""
