@@ -27,6 +27,8 @@ class TextIndex:
     """The indexed columns but for `extra_terms`, in their order, and how much a word in them counts."""
     vectors_by: str
     """The column of `embeddings` that leads to the row."""
+    has_postings: bool = False
+    """Whether its rows are many, so that their words are worth keeping in memory."""
     numbers_name: str | None = None
     """The table that gives each row its number, when its key is none."""
 
@@ -59,9 +61,12 @@ class TextIndex:
 # What counts more is a guess of ours that the evaluation is to test: a tag is chosen to find something by, the context
 # only says on what occasion it was said.
 MEMORIES = TextIndex(
-    table_name="memories", weights={"content": 1.0, "tags": 1.5, "context": 0.5}, vectors_by="memory_id"
+    table_name="memories",
+    weights={"content": 1.0, "tags": 1.5, "context": 0.5},
+    vectors_by="memory_id",
+    has_postings=True,
 )
-MESSAGES = TextIndex(table_name="messages", weights={"content": 1.0}, vectors_by="message_id")
+MESSAGES = TextIndex(table_name="messages", weights={"content": 1.0}, vectors_by="message_id", has_postings=True)
 CONTEXT_DOCUMENTS = TextIndex(
     table_name="context_documents",
     weights={"name": 3.0, "title": 3.0, "content": 1.0, "tags": 1.5},

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["Matrix", "best_of", "vectors_from"]
+__all__ = ["BYTES_BESIDE", "Matrix", "best_of", "vectors_from"]
+
+BYTES_BESIDE = 9
+"""What a row takes beside its vector: its number, and whether it is there."""
 
 GROWTH = 1.5
 LEAST_ROWS = 256
@@ -51,8 +54,13 @@ class Matrix:
         return self._count - self._gone
 
     @property
+    def used_bytes(self) -> int:
+        """How much memory the vectors take."""
+        return self._count * (4 * self.dimensions + BYTES_BESIDE)
+
+    @property
     def size_bytes(self) -> int:
-        """How much memory it takes."""
+        """How much memory it takes, with room to grow."""
         return self._rows.nbytes + self._ids.nbytes + self._is_there.nbytes
 
     def put(self, ids: Sequence[int], vectors: Vectors) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from agent_system.search.index import TextBackend, TextIndex
     from agent_system.search.query import Query, Term
 
-__all__ = ["Found", "TextSearch", "is_plain", "plain_text"]
+__all__ = ["FEW_ROWS", "LEAST_SCORE", "MOST_RANKED_CHARACTERS", "Found", "TextSearch", "is_plain", "plain_text"]
 
 # Reading and cutting a row takes 10 µs; asking FTS5 for common words of 100,000 rows takes as long as 300 rows do.
 FEW_ROWS = 300
@@ -93,6 +93,8 @@ class TextSearch:
         self.backend = _BACKENDS[engine](index)
         # How large a share of the rows has a common word; it hardly changes, and to count them takes milliseconds.
         self._shares: dict[Term, float] = {}
+        self.rows = 0
+        """About how many rows the table had when it was last searched by its index."""
 
     def find(
         self,
@@ -130,8 +132,8 @@ class TextSearch:
                 return self._look_through(query, rows)
         trusted = executor.trusted
         if trusted is not executor:
-            condition = self.index.key.in_(self._own_keys(executor, condition))
-        size = self.backend.size(trusted)
+            condition = self.index.key.in_(self.own_keys(executor, condition))
+        size = self.rows = self.backend.size(trusted)
         with_term = self._frequencies(trusted, query.terms, size)
         narrowed = query.only(_rarest(with_term, _common(size))) if query.is_bag else query
         tells = {term: idf(size, with_term[term]) for term in narrowed.terms}
@@ -140,10 +142,10 @@ class TextSearch:
         ranked = {key: self._row([text[:MOST_RANKED_CHARACTERS] for text in texts]) for key, texts in read}
         return self._ranked(ranked, size, with_term)
 
-    def _own_keys(self, executor: Executor, condition: ColumnElement[bool]) -> list[Any]:
-        """The keys of the rows that a scope may see, the newest first."""
+    def own_keys(self, executor: Executor, condition: ColumnElement[bool], most: int = MOST_OF_SCOPE) -> list[Any]:
+        """The keys of the rows for which a condition holds, the newest first, at most so many."""
         key = self.index.key
-        own = select(key).where(condition).order_by(key.desc()).limit(MOST_OF_SCOPE)
+        own = select(key).where(condition).order_by(key.desc()).limit(most)
         return list(executor.execute(own).scalars())
 
     def _look_through(self, query: Query, rows: Sequence[tuple[Any, list[str]]]) -> list[Found]:

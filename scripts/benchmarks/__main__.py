@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.benchmarks import queue_kills, queues
+from scripts.benchmarks import queue_kills, queues, searches
 from scripts.benchmarks.contenders.registry import CONTENDERS, REPORTERS
 from scripts.benchmarks.ledger_workloads import LEDGER
 from scripts.benchmarks.plot import as_svg
@@ -51,6 +51,8 @@ def main(arguments: list[str]) -> int:
         return queues.main(arguments[1:])
     if arguments[:1] == ["kills"]:
         return queue_kills.main(arguments[1:])
+    if arguments[:1] == ["search"]:
+        return searches.main(arguments[1:])
     if arguments[:1] == ["ledger"]:
         arguments = [*LEDGER_OPTIONS, *arguments[1:]]
     options = _parser().parse_args(arguments)

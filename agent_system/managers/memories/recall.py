@@ -206,7 +206,7 @@ class MemoryRecall(Manager[Memory]):
             after: The `next_cursor` of the page before.
             mode: `text` for words, `vector` for what is alike, `hybrid` for both, whose ranks are fused; `auto` is
                 hybrid where there is an embedder and the text has no phrases and operators, and otherwise text.
-            weights: How much `text` and `vector` count in a hybrid search; None: the same.
+            weights: How much `text` and `vector` count in a hybrid search; None: 1.0 and 0.2.
             embedder: In whose model to search; None: the facade's.
             filters: Among which memories; name a user, or those of all are searched.
 

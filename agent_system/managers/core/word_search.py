@@ -1,0 +1,176 @@
+"""`WordSearch`: the rows of a large table that fit words best, from postings in memory.
+
+They are read when they are worth it: when searches have waited for the database about as long as reading all texts
+takes, so that a program that searches once waits for nothing else, and one that goes on never pays more than twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import func, select
+
+from agent_system.managers.core.allowing import MOST_FOUND, enough_of
+from agent_system.managers.core.following import Follower
+from agent_system.managers.core.steps import in_chunks
+from agent_system.search.change_log import change_log
+from agent_system.search.postings import Postings
+from agent_system.search.text_search import FEW_ROWS, LEAST_SCORE, MOST_RANKED_CHARACTERS, Found, plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from sqlalchemy import ColumnElement
+
+    from agent_system.database.executor import Executor
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.managers.core.allowing import Best
+    from agent_system.search.index import TextIndex
+    from agent_system.search.query import Query
+    from agent_system.search.text_search import TextSearch
+
+__all__ = ["WordSearch"]
+
+# Reading a text of 50 words and cutting it up takes 25 µs.
+SECONDS_OF_ROW = 25e-6
+# What a row of 60 different words takes; an estimate, before they are read.
+BYTES_OF_ROW = 500
+PART = 2_000
+ON_LOOP = 20
+# Adding up the postings of a word of all of so many rows takes about a millisecond.
+QUICK_ROWS = 20_000
+
+
+class _Texts:
+    """What postings are made of."""
+
+    part, on_loop = PART, ON_LOOP
+
+    def __init__(self, index: TextIndex) -> None:
+        self._index = index
+
+    def size_bytes(self, executor: Executor) -> int:
+        counted = select(func.count()).select_from(self._index.table)
+        return int(executor.execute(counted).scalar_one()) * BYTES_OF_ROW
+
+    def empty(self) -> Postings:
+        return Postings(list(self._index.weights.values()), MOST_RANKED_CHARACTERS)
+
+    def read(self, executor: Executor, behind: int, among: Sequence[int] | None) -> list[Any]:
+        key = self._index.key
+        statement = select(key, *self._index.columns).order_by(key)
+        part = statement.where(key > behind).limit(self.part) if among is None else statement.where(key.in_(among))
+        return list(executor.execute(part).all())
+
+    def put(self, index: Postings, rows: Sequence[Any]) -> None:
+        index.put([row[0] for row in rows], [[plain_text(value) for value in row[1:]] for row in rows])
+
+    def remove(self, index: Postings, numbers: AbstractSet[int]) -> None:
+        index.remove(numbers)
+
+
+class WordSearch:
+    """Searches the words of one table whose keys are numbers.
+
+    Args:
+        search: The search by the database's own index.
+        engine: The name of SQLAlchemy's dialect.
+    """
+
+    def __init__(self, search: TextSearch, engine: str) -> None:
+        self._search = search
+        self._index = search.index
+        self._postings: Follower[Postings] = Follower(change_log(self._index.table_name, engine), _Texts(self._index))
+        self._waited = 0.0
+
+    @property
+    def used_bytes(self) -> int:
+        """How much memory the postings take; 0 while there are none."""
+        return 0 if self._postings.index is None else self._postings.index.used_bytes
+
+    def note(self, seconds: float) -> None:
+        """Note how long a search of many rows has waited for the database."""
+        self._waited += seconds
+
+    async def warm(self, db: DatabaseManager) -> None:
+        """Read all texts now, unless that takes more memory than there is to be."""
+        await self._postings.use(db, len, on_loop=lambda _: True)
+
+    async def find(
+        self,
+        db: DatabaseManager,
+        query: Query,
+        condition: Callable[[Executor], ColumnElement[bool]],
+        *,
+        is_scoped: bool,
+    ) -> list[Found] | None:
+        """The rows that fit best, the best first; None when the database's own index is to be asked.
+
+        Args:
+            db: The database, which may be bound to a scope.
+            query: What to look for.
+            condition: Makes the condition that must hold for a row, in the unit of work.
+            is_scoped: Whether an index leads to the rows for which it holds.
+        """
+        words = _words(query)
+        if not words or not self._is_worth_it or db.in_transaction:
+            return None
+
+        def few(executor: Executor) -> list[Any] | None:
+            if not is_scoped and executor.trusted is executor:
+                return None
+            return self._search.own_keys(executor, condition(executor), FEW_ROWS + 1)
+
+        own = await db.read(few)
+        if own is not None and len(own) <= FEW_ROWS:
+            return None
+        if own is not None:
+            own = await db.read(lambda executor: self._search.own_keys(executor, condition(executor)))
+        best = await self._best(db, words, MOST_FOUND, own)
+        if best is None:
+            return None
+        if own is not None:
+            return _found(zip(*best, strict=True))
+
+        async def best_of(count: int) -> Best:
+            return await self._best(db, words, count, None) or ([], [])
+
+        async def let_through(best: Best) -> list[tuple[Any, float]]:
+            allowed = await db.read(lambda executor: self._allowed(executor, best[0], condition(executor)))
+            return [(key, score) for key, score in zip(*best, strict=True) if key in allowed]
+
+        return _found(await enough_of(best_of, let_through))
+
+    @property
+    def _is_worth_it(self) -> bool:
+        return self._postings.index is not None or self._waited > self._search.rows * SECONDS_OF_ROW > 0
+
+    async def _best(self, db: DatabaseManager, words: list[str], count: int, own: list[Any] | None) -> Best | None:
+        among = None if own is None else np.asarray(own, np.int64)
+        return await self._postings.use(
+            db, lambda postings: postings.best(words, count, among), on_loop=lambda postings: len(postings) < QUICK_ROWS
+        )
+
+    def _allowed(self, executor: Executor, keys: list[int], condition: ColumnElement[bool]) -> set[int]:
+        key = self._index.key
+        allowed: set[int] = set()
+        for part in in_chunks(keys):
+            allowed.update(executor.execute(select(key).where(key.in_(part), condition)).scalars())
+        return allowed
+
+
+def _found(best: Any) -> list[Found]:
+    return [Found.by("text", key, max(score, LEAST_SCORE)) for key, score in best]
+
+
+def _words(query: Query) -> list[str]:
+    """The words of a query of which any will do; none when it wants something else."""
+    if not query.is_bag or query.excluded:
+        return []
+    found = [one.required[0] for one in query.alternatives]
+    # Of a script without blanks pairs of characters are known, and no single ones.
+    if any(len(term.words) > 1 or term.is_prefix or (term.is_run and len(term.words[0]) == 1) for term in found):
+        return []
+    return [term.words[0] for term in found]

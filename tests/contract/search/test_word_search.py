@@ -1,0 +1,104 @@
+"""Words in memory find what the database finds, whoever writes in the meantime, and only what somebody may see."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent_system.database.manager import DatabaseManager
+from agent_system.entity_manager import EntityManager
+from agent_system.managers.core import word_search
+from agent_system.search import text_search
+from tests.contract.memories.sql import run
+
+if TYPE_CHECKING:
+    from agent_system.search.hits import Hits
+
+WORDS = ["pizza", "olives", "train", "dog", "garden", "river", "cheese", "winter", "lamp", "music", "berlin", "paper"]
+
+
+@pytest.fixture(autouse=True)
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let even the smallest scope be too large to be looked at one by one, and read in small parts."""
+    for module in (text_search, word_search):
+        monkeypatch.setattr(module, "FEW_ROWS", 0)
+    monkeypatch.setattr(word_search, "PART", 7)
+    monkeypatch.setattr(word_search._Texts, "part", 7)
+    # Nothing is read by itself.
+    monkeypatch.setattr(word_search, "SECONDS_OF_ROW", 3_600.0)
+
+
+async def both(em: EntityManager, cold: EntityManager, text: str, **filters: Any) -> list[int]:
+    """What the words in memory find, which is as good as what the database finds."""
+    warm_hits: Hits[Any] = await em.memories.search(text, limit=20, **filters)
+    cold_hits: Hits[Any] = await cold.memories.search(text, limit=20, **filters)
+    assert em.memories.index.used_bytes > 0 == cold.memories.index.used_bytes
+    assert {hit.item.id for hit in warm_hits} == {hit.item.id for hit in cold_hits}
+    assert all(hit.found_by == ("text",) and hit.score > 0 for hit in warm_hits)
+    return [hit.item.id for hit in warm_hits]
+
+
+async def test_memory_follows_whatever_happens_to_the_rows(database: DatabaseManager, em: EntityManager) -> None:
+    chance = random.Random(3)
+    cold = EntityManager(database)
+
+    def text(number: int) -> str:
+        return " ".join([*chance.choices(WORDS, k=4), f"n{number}"])
+
+    await em.memories.create_many([{"content": text(number), "user_id": f"u{number % 3}"} for number in range(20)])
+    await em.memories.index.warm()
+    for number in range(20, 26):
+        query = " ".join(chance.sample(WORDS, 2))
+        found = await both(em, cold, query)
+        await both(em, cold, query, user_id="u1")
+        await both(em.scoped(user_id="u2"), cold.scoped(user_id="u2"), query)
+        if found:
+            await em.memories.update(found[0], {"content": text(number + 100)})
+            await em.memories.delete(found[-1])
+        await em.memories.remember("u1", text(number), tags=["cheese"], importance=number % 10 + 1)
+        await run(database, "UPDATE memories SET content = 'pizza of others' WHERE id = :id", id=number % 7 + 1)
+        await both(em, cold, "cheese", min_importance=5, tags=["cheese"])
+    await run(database, "DELETE FROM memories WHERE user_id = 'u0'")
+    await both(em, cold, "pizza olives")
+    # What is asked for in another way than by words is asked of the database.
+    assert [hit.item.id for hit in await em.memories.search("che*")] == [
+        hit.item.id for hit in await cold.memories.search("che*")
+    ]
+    assert {hit.found_by for hit in await em.memories.search("izz")} == {("substring",)}
+
+
+async def test_a_transaction_finds_what_it_wrote_and_nobody_else_does(
+    database: DatabaseManager, em: EntityManager
+) -> None:
+    await em.memories.remember("u", "before")
+    await em.memories.index.warm()
+
+    async def fail() -> None:
+        async with database.transaction():
+            await em.memories.remember("u", "inside")
+            assert len(await em.memories.search("inside before")) == 2
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+    assert [hit.item.content for hit in await em.memories.search("inside before")] == ["before"]
+
+
+async def test_words_are_read_when_searches_have_waited_long_enough(
+    migrated_url: str, em: EntityManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await em.memories.remember("u", "pizza")
+    await em.memories.search("pizza")
+    await em.memories.search("pizza")
+    assert em.memories.index.used_bytes == 0
+    monkeypatch.setattr(word_search, "SECONDS_OF_ROW", 1e-9)
+    await em.memories.search("pizza")
+    assert em.memories.index.used_bytes > 0
+    async with DatabaseManager(migrated_url, auto_migrate=False) as db:
+        db.settings = db.settings.model_copy(update={"search_memory_mib": 0})
+        without = EntityManager(db)
+        await without.memories.index.warm()
+        assert len(await without.memories.search("pizza")) == 1
+        assert without.memories.index.used_bytes == 0

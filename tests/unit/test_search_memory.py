@@ -1,0 +1,109 @@
+"""What search keeps in memory says the same as the slow way, whatever was put in and taken out before."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from agent_system.search.bm25 import Statistics, idf
+from agent_system.search.fusion import K, fused
+from agent_system.search.matching import Row
+from agent_system.search.matrix import Matrix, best_of, vectors_from
+from agent_system.search.postings import Postings
+from agent_system.search.query import Term
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WEIGHTS = (1.0, 1.5)
+WORDS = ["a", "b", "c", "d", "e", "f", "g", "pizza", "比萨", "olives", "of", "the"]
+
+
+def test_a_matrix_is_what_was_put_into_it() -> None:
+    chance, random_ = random.Random(1), np.random.default_rng(1)
+    matrix, expected = Matrix(4), dict[int, list[float]]()
+    for _ in range(300):
+        ids = chance.sample(range(900), chance.randint(0, 12))
+        if chance.random() < 0.6:
+            vectors = random_.standard_normal((len(ids), 4)).astype("<f4")
+            matrix.put(ids, vectors)
+            expected |= dict(zip(ids, vectors.tolist(), strict=True))
+        else:
+            matrix.remove(ids)
+            for one in ids:
+                expected.pop(one, None)
+        query = random_.standard_normal(4).astype("<f4")
+        among = np.asarray(chance.sample(range(900), 50), np.int64)
+        for only, wanted in ((None, set(expected)), (among, set(among.tolist()) & set(expected))):
+            found, likeness = matrix.best(query, 7, only)
+            by_hand = sorted((float(np.dot(expected[one], query)) for one in wanted), reverse=True)[:7]
+            assert likeness == pytest.approx(by_hand, abs=1e-4)
+            assert set(found) <= wanted
+        assert len(matrix) == len(expected)
+    assert matrix.used_bytes <= matrix.size_bytes
+
+
+def test_of_equal_rows_the_newer_one_is_first() -> None:
+    ids, likeness = np.arange(10), np.ones(10)
+    assert best_of(ids, likeness, 3)[0] == [9, 8, 7]
+    assert best_of(ids, -np.inf * likeness, 3) == ([], [])
+    assert best_of(ids[:0], likeness[:0], 3) == ([], [])
+
+
+def test_what_is_no_vector_of_the_model_is_passed_over() -> None:
+    ids, vectors = vectors_from([(1, b"\0\0\x80\x3f"), (2, b""), (3, b"\0" * 5)], 1)
+    assert ids == [1]
+    assert vectors.tolist() == [[1.0]]
+
+
+def by_hand(rows: dict[int, Sequence[str]], words: Sequence[str]) -> dict[int, float]:
+    cut = {key: Row(texts, WEIGHTS) for key, texts in rows.items()}
+    terms = [Term((word,)) for word in dict.fromkeys(words)]
+    tells = {term: idf(len(cut), sum(row.frequency(term) > 0 for row in cut.values())) for term in terms}
+    statistics = Statistics(tells, sum(row.length for row in cut.values()) / max(len(cut), 1))
+    return {key: score for key, row in cut.items() if (score := statistics.score(row)) > 0}
+
+
+def test_postings_rank_as_the_texts_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_system.search.postings.LEAST_GONE", 20)
+    chance = random.Random(2)
+    postings = Postings(WEIGHTS, 1_000)
+    expected: dict[int, Sequence[str]] = {}
+    for turn in range(60):
+        ids = chance.sample(range(150), chance.randint(0, 9))
+        if chance.random() < 0.8:
+            texts = [[" ".join(chance.choices(WORDS, k=chance.randint(0, 6))) for _ in WEIGHTS] for _ in ids]
+            postings.put(ids, texts)
+            expected |= dict(zip(ids, texts, strict=True))
+        else:
+            postings.remove(ids)
+            for one in ids:
+                expected.pop(one, None)
+        if turn % 5:
+            continue
+        # What is gone still counts as a row with a word, until it is merged away.
+        if postings._segments:
+            postings._merge(0)
+        words = chance.choices([*WORDS, "nowhere"], k=4)
+        scores = by_hand(expected, words)
+        found, likeness = postings.best(words, 8)
+        assert likeness == pytest.approx(sorted(scores.values(), reverse=True)[:8], rel=1e-4)
+        assert [scores[one] for one in found] == pytest.approx(likeness, rel=1e-4)
+        among = np.asarray(chance.sample(range(150), 40), np.int64)
+        own, _ = postings.best(words, 100, among)
+        assert set(own) == set(among.tolist()) & set(scores)
+    assert len(postings) == len(expected)
+    assert Postings(WEIGHTS, 10).best(["a"], 5) == ([], [])
+
+
+def test_ranks_are_fused_by_their_reciprocals() -> None:
+    parts = fused({"text": [1, 2], "vector": [2, 3]}, {"text": 1.0, "vector": 0.5})
+    assert parts == {
+        1: {"text": 1 / (K + 1)},
+        2: {"text": 1 / (K + 2), "vector": 0.5 / (K + 1)},
+        3: {"vector": 0.5 / (K + 2)},
+    }
+    assert fused({"text": [1], "vector": [2]}, {"vector": 0}) == {1: {"text": 1 / (K + 1)}}
