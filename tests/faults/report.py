@@ -30,6 +30,7 @@ ELSEWHERE = {
     "fast_paths/test_two_processes.py": "reads beside writing and killed processes",
     "fast_paths/test_loop_lag.py": "lag of the loop under load",
     "migration/test_processes.py": "4 processes migrate at once, one is killed",
+    "migration/test_revisions.py": "every step up and down keeps rows, triggers and full text",
     "migration/test_batch.py": "rebuilt tables keep rows, triggers and full text",
     "migration/test_run_migrations.py": "migrations that raise, foreign and changed schemas",
     "backup/test_sqlite_backup.py": "backups that are cut, changed, foreign or cancelled",

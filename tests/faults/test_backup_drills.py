@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tests.faults.report import Teller
     from tests.faults.writers import Way
 
+# Processes are started and ended here: on a machine that is busy with other tests too it takes its time.
+pytestmark = pytest.mark.timeout(240)
+
 DRILLS = 20
 MANY_DRILLS = 200
 # Between two writes of a writer, or the copies would become the whole test.

@@ -20,8 +20,11 @@ from tests.faults.writers import WAYS
 if TYPE_CHECKING:
     from tests.faults.report import Teller
 
+# Processes are started and ended here: on a machine that is busy with other tests too it takes its time.
+pytestmark = pytest.mark.timeout(240)
+
 PAGE_BYTES = 4096
-PAGES = 4
+PAGES = 3
 MANY_PAGES = 200
 ROWS = 10
 

@@ -18,6 +18,9 @@ from tests.faults.shim import FOR_EVER, run_program
 if TYPE_CHECKING:
     from tests.faults.report import Teller
 
+# Processes are started and ended here: on a machine that is busy with other tests too it takes its time.
+pytestmark = pytest.mark.timeout(240)
+
 # What is done to which file and how it fails, once or for ever; and what a writer may then be told. SQLite calls a page
 # that the disk cannot read damaged, and so do we.
 UNKNOWN, FAILED, FULL, CORRUPT = (

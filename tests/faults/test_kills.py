@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from tests.faults.report import Teller
 
+# Processes are started and ended here: on a machine that is busy with other tests too it takes its time.
+pytestmark = pytest.mark.timeout(240)
+
 PROCESSES = 2
 ROUNDS = 12
 MANY_ROUNDS = 200

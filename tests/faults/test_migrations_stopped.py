@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     Copy = Callable[[str], Awaitable[str]]
 
+# Processes are started and ended here: on a machine that is busy with other tests too it takes its time.
+pytestmark = pytest.mark.timeout(240)
+
 # A few steps are enough to meet new tables, rebuilt ones, triggers and full-text indexes.
 OLD = f"{int(head_revision()) - 5:04}"
 TRIALS = 3

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.faults.report import Teller
     from tests.faults.shim import Entry
 
+# Processes are started and ended here: on a machine that is busy with other tests too it takes its time.
+pytestmark = pytest.mark.timeout(240)
+
 TITLES = 100
 MANY_TITLES = 1_000
 # How many moments are tried of each kind: right after a sync, and anywhere.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from tests.faults.report import Teller
 
+# Processes are started and ended here: on a machine that is busy with other tests too it takes its time.
+pytestmark = pytest.mark.timeout(240)
+
 PROCESSES, TASKS, TIMES = 3, 4, 6
 MANY_TIMES = 100
 LOOPS = 2

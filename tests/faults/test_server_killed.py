@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.faults.writers import Way
     from tests.postgres import MortalServer
 
+# Processes are started and ended here: on a machine that is busy with other tests too it takes its time.
+pytestmark = pytest.mark.timeout(240)
+
 KILLS = 3
 MANY_KILLS = 30
 WRITERS = 4
