@@ -59,6 +59,7 @@ class Table:
         keeps_metadata: Whether our table has a column `metadata` for what the others cannot hold.
         is_referenced: Whether other tables refer to its rows; what nobody refers to need not be remembered.
         known_as: The table there whose rows these are too, under the same keys; None: its own.
+        secrets: Columns there whose values are shown to nobody, such as passwords.
         forgets_keys: Whether the keys here are the same texts as there, so that the books need not repeat them.
     """
 
@@ -76,6 +77,7 @@ class Table:
     keeps_metadata: bool = True
     is_referenced: bool = True
     known_as: str | None = None
+    secrets: frozenset[str] = frozenset()
     forgets_keys: bool = False
 
     @property

@@ -18,7 +18,7 @@ from agent_system.importers.legacy.understanding import Understanding
 from agent_system.managers.imports.book import ImportBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from agent_system.entity_manager import EntityManager
@@ -155,7 +155,7 @@ class FileImport:
             source = known_as if position == 0 else f"{known_as}.{name}"
             self._references.add(source, [(reference_key(fate.row.raw.get(name)), key) for fate, key in pairs])
         for fate in fates:
-            self._note(report, fate)
+            self._note(report, fate, table.secrets)
         self._done += len(page)
         if self._progress is not None:
             self._progress(table.label, self._done, max(self._all, self._done))
@@ -165,14 +165,15 @@ class FileImport:
             self._stand_ins[placeholder] = await placeholder.make(self._em)
         return self._stand_ins[placeholder]
 
-    def _note(self, report: TableReport, fate: Fate) -> None:
+    def _note(self, report: TableReport, fate: Fate, secrets: Collection[str]) -> None:
         number = fate.row.number
         report.read += 1
         setattr(report, fate.kind, getattr(report, fate.kind) + 1)
         if fate.why is not None:
             report.note(fate.kind, fate.why, number)
         if fate.kind == REJECTED and self._rejected is not None:
-            self._rejected(report.table, number, fate.why or "", fate.row.raw)
+            shown = {name: "(secret)" if name in secrets else value for name, value in fate.row.raw.items()}
+            self._rejected(report.table, number, fate.why or "", shown)
         if fate.kind == SKIPPED:
             return
         if fate.row.orphans:

@@ -69,13 +69,17 @@ class SourceRow:
 
     def mend(self, name: str, what: str, *, keep: bool = True) -> None:
         """Note that a value was mended, and keep it as it was."""
-        self.repairs.append((name, what))
+        # A value may be looked at more than once.
+        if (name, what) not in self.repairs:
+            self.repairs.append((name, what))
         if keep:
             self.kept[name] = plain(self.raw.get(name))
 
     def lose_reference(self, name: str, to: str) -> None:
         """Note that what a column refers to is not there, and keep what it says."""
-        self.orphans.append((name, f"refers to a row of {to} that is not there"))
+        what = f"refers to a row of {to} that is not there"
+        if (name, what) not in self.orphans:
+            self.orphans.append((name, what))
         self.kept[name] = plain(self.raw.get(name))
 
     def reject(self, why: str) -> NoReturn:

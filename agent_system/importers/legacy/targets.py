@@ -60,6 +60,11 @@ class Target:
         column = self.columns[self.key]
         return not self.is_counted and not column.foreign_keys and column.type.python_type is UUID
 
+    def any_key(self, name: str) -> Any:
+        """A value of the type of a column that refers to another table."""
+        kind = self.columns[name].type.python_type
+        return UUID(int=0) if kind is UUID else kind()
+
     def complete(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Check the data of a new row and complete them, as the manager does.
 

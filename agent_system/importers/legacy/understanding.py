@@ -63,7 +63,7 @@ class Understanding:
             standing = {name: value for name, value in data.items() if isinstance(value, Placeholder)}
             if standing:
                 # Any key will do until the row that stands for it is made.
-                data |= dict.fromkeys(standing, 0)
+                data |= {name: self._target.any_key(name) for name in standing}
             values = self._target.complete(data) | standing
         except RejectedError as exc:
             return Fate(row, REJECTED, why=str(exc))

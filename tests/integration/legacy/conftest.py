@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
+
+LEGACY_DATA = Path(
+    os.environ.get("AGENT_SYSTEM_LEGACY_DATA") or Path(__file__).parents[4] / "shared" / "data" / "legacy"
+)
 
 
 @pytest.fixture
@@ -29,3 +34,16 @@ def make_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def real_file() -> Callable[[str], Path]:
+    """Return what finds a database of one of the systems itself; where there are none, the test is skipped."""
+
+    def find(name: str) -> Path:
+        path = LEGACY_DATA / name
+        if not path.exists():
+            pytest.skip(f"{path} is not there; AGENT_SYSTEM_LEGACY_DATA names its folder")
+        return path
+
+    return find
