@@ -6,18 +6,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from agent_system.doctor.examination import examine
-from agent_system.doctor.findings import Severity
 from agent_system.importers.legacy import import_legacy
 from agent_system.models import Task, ToolUsage
 from agent_system.types import DocumentStatus, GameStatus, TaskStatus, ToolCallState, UserRole
+from tests.integration.legacy.outcome import complaints, counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from agent_system.entity_manager import EntityManager
-    from agent_system.importers.legacy import FileReport
 
     MakeFile = Callable[..., Path]
 
@@ -52,10 +50,6 @@ THEN = "2025-10-06T10:00:00.123456"
 MOMENT = datetime(2025, 10, 6, 10, 0, 0, 123456, tzinfo=UTC)
 
 
-def counts(report: FileReport) -> dict[str, tuple[int, int, int, int, int]]:
-    return {t.table: (t.read, t.written, t.merged, t.skipped, t.rejected) for t in report.tables}
-
-
 async def task_of(em: EntityManager, task_id: str) -> Task:
     (task,) = [task async for task in em.tasks.iter() if task.meta["legacy"]["task_id"] == task_id]
     return task
@@ -85,8 +79,7 @@ async def test_the_whole_file_comes_over(em: EntityManager, real_file: Callable[
     again = await import_legacy(em, path)
     assert (again.total("written"), again.total("skipped"), again.is_reconciled) == (0, again.total("read"), True)
     assert (await em.tasks.count(), await em.users.count(), await em.messages.count()) == (200, 12, 151)
-    findings = [each for each in (await examine(em.db)).findings if each.severity is not Severity.INFO]
-    assert findings == []
+    assert await complaints(em) == []
 
 
 async def check_people(em: EntityManager) -> None:
