@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_system.errors import IntegrityError, ValidationError
 from agent_system.importers.legacy.conflicts import Pending
 from agent_system.importers.legacy.rows import LEGACY
 from agent_system.importers.legacy.targets import Target
+from agent_system.managers.core.steps import uncollected
 from agent_system.managers.imports.book import BookEntry
 
 if TYPE_CHECKING:
@@ -68,20 +70,25 @@ class PageWriter:
         if not rows:
             return []
         try:
-            return await self._em.db.write(lambda executor: self._work(executor, rows))
+            return await self._em.db.write(partial(self._work, rows=rows))
         except IntegrityError as exc:
             if again:
                 # Another import may have written the same rows in the meantime: then they are in the books now.
                 return await self.write(rows, again=False)
             if len(rows) == 1:
                 return [Fate(rows[0].row, REJECTED, why=f"refused by the database: {exc}")]
-        except ValidationError as exc:
+        except (ValidationError, ValueError, TypeError, RecursionError) as exc:
+            # What the codec cannot store is a ValueError, such as a JSON number that is infinite.
             if len(rows) == 1:
                 return [Fate(rows[0].row, REJECTED, why=str(exc))]
         middle = len(rows) // 2
         return [*await self.write(rows[:middle], again=False), *await self.write(rows[middle:], again=False)]
 
     def _work(self, executor: Executor, rows: Sequence[ReadyRow]) -> list[Fate]:
+        with uncollected():
+            return self._write_new(executor, rows)
+
+    def _write_new(self, executor: Executor, rows: Sequence[ReadyRow]) -> list[Fate]:
         known = self._book.find(executor, [each.key for each in rows])
         fates: list[Fate | None] = []
         fresh: list[Pending] = []

@@ -23,12 +23,15 @@ from agent_system.errors import ImportFileError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["LegacyFile", "opened"]
+__all__ = ["LegacyFile", "is_database", "opened"]
 
 # What belongs to a database: the file, the log of WAL mode, the journal that an interrupted write leaves.
 PARTS = ("", "-wal", "-journal")
 MAGIC = b"SQLite format 3\0"
 CHUNK_BYTES = 1 << 20
+HEADER_BYTES = 100
+# A damaged header may say anything.
+LONGEST_BYTES = 1 << 40
 ATTEMPTS = 3
 
 
@@ -75,6 +78,7 @@ def _open(path: Path, folder: Path) -> LegacyFile:
         message = f"{path}: {exc.strerror or exc}"
         raise ImportFileError(message, path=str(path)) from exc
     copy = folder / "source.db"
+    _lengthen(copy)
     try:
         connection = sqlite.connect(
             f"file:{quote(str(copy))}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
@@ -104,6 +108,32 @@ def _copied(path: Path, folder: Path) -> str:
     raise ImportFileError(message, path=str(path))
 
 
+def _lengthen(copy: Path) -> None:
+    """Give a file whose end is missing its length back: SQLite opens none that is shorter than it says.
+
+    The pages that are missing are empty then, which no page of a table is, so that reading tells which rows are lost.
+    The places are those of https://sqlite.org/fileformat2.html#the_database_header.
+    """
+    with copy.open("r+b") as file:
+        head = file.read(HEADER_BYTES)
+        if len(head) < HEADER_BYTES or head[24:28] != head[92:96]:
+            return
+        # 1 stands for 65,536, which two bytes cannot hold.
+        page_bytes = {1: 65_536}.get(found := int.from_bytes(head[16:18], "big"), found)
+        length, size = int.from_bytes(head[28:32], "big") * page_bytes, copy.stat().st_size
+        if size < length <= LONGEST_BYTES:
+            # Half a page would give rows of zeros away.
+            file.truncate(size // page_bytes * page_bytes)
+            file.truncate(length)
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is a SQLite database, or empty as a new one is; it must not be open in this process."""
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+    return not head or head == MAGIC
+
+
 def _stamps(path: Path) -> list[tuple[int, int] | None]:
     found: list[tuple[int, int] | None] = []
     for part in PARTS:
@@ -113,9 +143,7 @@ def _stamps(path: Path) -> list[tuple[int, int] | None]:
 
 
 def _copy(path: Path, folder: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(len(MAGIC))
-    if head and head != MAGIC:
+    if not is_database(path):
         message = f"{path}: is no SQLite database"
         raise ImportFileError(message, path=str(path))
     for part in PARTS:

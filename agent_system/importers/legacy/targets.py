@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -79,7 +80,51 @@ class Target:
     def write(self, executor: Executor, rows: Sequence[dict[str, Any]]) -> None:
         """Write complete rows in order; keys that the database counts are added to them."""
         manager = self.manager
+        if not rows:
+            return
         if isinstance(manager, MessageManager):
             manager.insertions(rows)(executor)
+        elif type(manager).insertion is Manager.insertion:
+            self._write_alike(executor, rows)
         else:
             write_all(executor, [manager.insertion(values, audit=False) for values in rows])
+
+    def _write_alike(self, executor: Executor, rows: Sequence[dict[str, Any]]) -> None:
+        """Write rows that nothing goes with by one plan, without the columns that hold their default in all of them.
+
+        Each row by itself would have a plan of its own columns, and rows of different plans cannot travel together.
+        """
+        plans, defaults = self.manager.plans, self._defaults
+        keys = [
+            key for key in self._written if key not in defaults or any(row[key] is not defaults[key] for row in rows)
+        ]
+        plan = plans.insert_counted(keys) if self.is_counted else plans.insert(keys)
+        values_of, processors = itemgetter(*plan.parameters), plan.processors
+        parameters = [
+            tuple(
+                value if process is None or value is None else process(value)
+                for value, process in zip(values_of(row), processors, strict=True)
+            )
+            for row in rows
+        ]
+        if not self.is_counted:
+            executor.change_many(plan, parameters)
+            return
+        for row, key in zip(rows, executor.insert_many(plan, parameters), strict=True):
+            row[self.key] = key
+
+    @cached_property
+    def _written(self) -> list[str]:
+        """The columns that are not the database's own."""
+        plans = self.manager.plans
+        return [key for key in plans.columns if key not in plans.computed and key not in plans.counted]
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        """The defaults that the database has, too."""
+        return {
+            key: value
+            for key, value in self._validator.constants.items()
+            if (value is None) == (self.columns[key].server_default is None)
+            and (value is not None or self.columns[key].nullable)
+        }

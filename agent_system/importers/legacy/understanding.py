@@ -11,6 +11,7 @@ from agent_system.importers.legacy.converters import OWN_ID
 from agent_system.importers.legacy.description import Placeholder
 from agent_system.importers.legacy.pages import REJECTED, Fate, ReadyRow
 from agent_system.importers.legacy.rows import RejectedError, SourceRow
+from agent_system.managers.core.steps import uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,7 +52,8 @@ class Understanding:
 
     def page(self, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list[ReadyRow | Fate]:
         """Understand rows; those that cannot be brought over have met their fate."""
-        return [self._understand(SourceRow(number, raw, self._reading)) for number, raw in rows]
+        with uncollected():
+            return [self._understand(SourceRow(number, raw, self._reading)) for number, raw in rows]
 
     def _understand(self, row: SourceRow) -> ReadyRow | Fate:
         try:
