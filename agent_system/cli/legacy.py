@@ -18,6 +18,7 @@ from agent_system.cli.context import Options, await_, facade, options_of
 from agent_system.cli.exit_codes import exit_code
 from agent_system.cli.output import console, fail_line, one_line, print_json, progress_console, table
 from agent_system.database.manager import DatabaseManager
+from agent_system.doctor.examination import FILE_CHECKS
 from agent_system.errors import ConfigurationError, ImportFileError
 from agent_system.importers.legacy import import_legacy
 from agent_system.importers.legacy.values import plain
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["legacy"]
 
 COUNTS = ("read", "written", "merged", "skipped", "rejected", "repaired", "orphaned")
+SKIPPED = "skipped"
 MOST_REASONS = 12
 """Reasons of a table that are shown; the JSON has them all."""
 MOST_SHOWN_ROWS = 5
@@ -107,8 +109,9 @@ async def _import_files(
 async def _target(options: Options, *, dry_run: bool) -> AsyncIterator[EntityManager]:
     """The database; a preview of an import into a file that is not there yet goes into one that is thrown away."""
     url = DatabaseManager(options.url).url
-    # A server has a name; a file that is not there yet would be made by looking at it.
-    is_missing = dry_run and url.host is None and url.database is not None and not os.path.exists(url.database)  # noqa: ASYNC240, PTH110 (before anything runs beside it)
+    # A file that is not there yet would be made by looking at it; a server's database is no file of ours.
+    is_file = url.get_backend_name() in FILE_CHECKS and url.database is not None
+    is_missing = dry_run and is_file and not os.path.exists(str(url.database))  # noqa: ASYNC240, PTH110 (nothing waits)
     if not is_missing:
         async with facade(options, auto_migrate=False if dry_run else None) as em:
             yield em
@@ -164,7 +167,8 @@ def _rejected_rows(path: Path | None) -> Iterator[Callable[..., None]]:
 
 
 def _show(report: FileReport) -> None:
-    rows = [(each.table, each.target, *(each.counts()[name] for name in COUNTS)) for each in report.tables]
+    filled = [each for each in report.tables if each.read or each.losses]
+    rows = [(each.table, each.target, *(each.counts()[name] for name in COUNTS)) for each in filled]
     title = f"{one_line(report.path)}: {report.system}"
     if report.is_preview:
         title += " (preview, nothing was written)"
@@ -182,6 +186,9 @@ def _show(report: FileReport) -> None:
 
 def _notes(report: TableReport) -> Iterator[tuple[object, ...]]:
     for kind, reasons in report.reasons.items():
+        if kind == SKIPPED:
+            # They are counted; the reason is the same for all of them.
+            continue
         for reason, each in list(reasons.items())[:MOST_REASONS]:
             rows = ", ".join(map(str, each.rows[:MOST_SHOWN_ROWS])) + (", …" if each.count > MOST_SHOWN_ROWS else "")
             yield report.table, f"{kind}: {one_line(reason, 160)}", each.count, rows

@@ -11,13 +11,15 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from agent_system.database.driver import sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["Loss", "TableReader", "columns_of", "count_rows", "tables_of"]
 
 # Any of them names the key of a row, unless a column of the table has that name.
 ROWID_NAMES = ("rowid", "_rowid_", "oid")
 LARGEST_ROWID = 2**63 - 1
+PAGE_BYTES = 1 << 22
+"""Characters and bytes of a page, more or less; one row may be longer."""
 # Tables that SQLite and its full-text indexes keep for themselves.
 INTERNAL_PREFIXES = ("sqlite_",)
 SHADOW_SUFFIXES = ("_data", "_idx", "_content", "_docsize", "_config", "_segments", "_segdir", "_stat")
@@ -86,9 +88,25 @@ def _require_damage(exc: Any) -> None:
         raise exc
 
 
+def _limited(cursor: Iterable[Any], size: int) -> list[Any]:
+    """Fetch rows until they are as many, or as long together, as a page may be."""
+    rows: list[Any] = []
+    room = PAGE_BYTES
+    for row in cursor:
+        rows.append(row)
+        for value in row:
+            if value.__class__ is str or value.__class__ is bytes:
+                room -= len(value)
+        if room < 0 or len(rows) >= size:
+            break
+    return rows
+
+
 @dataclass(slots=True)
 class TableReader:
     """Gives the rows of one table, page by page, each as its rowid and a mapping from column to value.
+
+    A page has as many rows as are asked for, or fewer when they are long.
 
     A page that the file no longer gives away is passed over: the first row behind it is looked for by ever larger
     steps and then by halving, so that no row that can be read is left out, and the gap is told in `losses`.
@@ -136,7 +154,7 @@ class TableReader:
     def _read(self, size: int) -> list[Any]:
         try:
             cursor = self.connection.execute(self._statement, (self._after,))
-            rows: list[Any] = cursor.fetchmany(size)
+            rows = _limited(cursor, size)
             cursor.close()
         except DAMAGED as exc:
             _require_damage(exc)
