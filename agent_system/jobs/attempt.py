@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent_system.errors import LeaseLostError, ValidationError
 from agent_system.jobs.context import JobContext
 from agent_system.jobs.outcomes import GiveUpError, TryLaterError
+from agent_system.types import JobStatus
 
 if TYPE_CHECKING:
     from agent_system.entity_manager import EntityManager
@@ -81,9 +82,17 @@ class Attempt:
         self._handling: asyncio.Task[None] | None = None
         self.task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._run())
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the job is still this worker's: not once the handler has completed it, whatever it does then."""
+        return not self._context.is_completed
+
     def lose(self, status: str | None) -> None:
         """Tell the handler that the job is no longer its own: it is cancelled, and nothing is reported."""
-        if not self._is_lost:
+        context = self._context
+        # Who looked may have seen the end that the handler itself has written just now.
+        is_its_own = context.is_completed or (context.is_completing and status == JobStatus.COMPLETED)
+        if not (self._is_lost or is_its_own):
             self._is_lost = True
             logger.warning("job %d (%s) is stopped: it is %s", self.job.id, self.job.task_type, status or "gone")
             self._cancel()

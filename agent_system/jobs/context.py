@@ -37,6 +37,8 @@ class JobContext:
         """The job as it was claimed."""
         self.is_completed = False
         """Whether the handler has completed the job itself."""
+        self.is_completing = False
+        """Whether it is about to."""
 
     @cached_property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -78,9 +80,13 @@ class JobContext:
 
         The handler is over after it: what it returns is not stored.
         """
-        async with self.em.queue.completing(self.job, result):
-            yield
-        self.is_completed = True
+        self.is_completing = True
+        try:
+            async with self.em.queue.completing(self.job, result):
+                yield
+            self.is_completed = True
+        finally:
+            self.is_completing = False
 
     async def once(self, step: str, make: Callable[[Effect], Awaitable[T]], **options: Any) -> T:
         """Have an effect outside of the database once, however often the job is run; see `em.effects.once`."""

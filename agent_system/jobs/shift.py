@@ -90,7 +90,7 @@ class Shift:
 
     def held(self) -> list[tuple[float, Job]]:
         """The jobs that are this worker's, by when they were given to it on the machine's own clock."""
-        attempts = [(attempt.begun, attempt.job) for attempt in list(self._attempts.values())]
+        attempts = [(attempt.begun, attempt.job) for attempt in list(self._attempts.values()) if attempt.is_held]
         reports = [(report.begun, report.job) for report in (*self._reporting, *self._reports)]
         return attempts + reports + list(self._ahead)
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from sqlalchemy import func, select
 
 from agent_system import DatabaseManager, EntityManager
 from agent_system.jobs import JobContext, Worker
+from agent_system.jobs.reporter import Patience
 from agent_system.models import metadata
 from agent_system.types import JobStatus
 from scripts.benchmarks.servers import postgres_server
@@ -32,6 +34,7 @@ __all__ = ["Survived", "survive"]
 LEASE_SECONDS = 1.0
 HANDLERS = 16
 BATCH = 1_000
+LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +133,16 @@ async def _put_in(em: EntityManager, jobs: int) -> None:
     for start in range(0, jobs, BATCH):
         count = min(BATCH, jobs - start)
         # A job that is lost is begun again, and here it may be lost often.
-        await em.queue.enqueue_many([{"task_type": "write", "max_retries": 1_000}] * count)
+        rows = [{"task_type": "write", "max_retries": 1_000}] * count
+        # The workers write all the time, and on SQLite one has the lock.
+        await Patience().until_done(partial(em.queue.enqueue_many, rows))
 
 
 async def _until_done(em: EntityManager, jobs: int) -> None:
     async with em.db.changes() as changes:
         while (await em.queue.stats()).by_status[JobStatus.COMPLETED] < jobs:
-            await changes.changed(changes.mark(), 0.5)
-            await asyncio.sleep(0.05)
+            await changes.changed(changes.mark(), LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _look(em: EntityManager, jobs: int, kills: int, seconds: float) -> Survived:

@@ -1,200 +1,158 @@
-"""`scripts/bench queue`: our queue beside other queues over one SQLite file, in one interleaved run at full durability.
+"""`scripts/bench queue`: our queue beside other queues, in one interleaved run at full durability; medians count.
 
-Every contender puts in and does the same number of jobs whose handler does nothing, so that what is measured is the
-queue. `raw` is the floor: the plain driver, with a claim and a completion of 32 jobs in one transaction each.
+Every contender does the same number of jobs whose handler does nothing, so that what is measured is the queue.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
+import importlib.util
 import json
-import sqlite3
 import statistics
 import sys
 import tempfile
-import threading
-import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
-from agent_system import DatabaseManager, EntityManager
-from agent_system.jobs import JobContext, Worker
+from scripts.benchmarks.queue_backlog import fill_backlog, measure_backlog
+from scripts.benchmarks.queue_contenders import CONTENDERS
+from scripts.benchmarks.queue_processes import measure_pick_up, measure_processes
+from scripts.benchmarks.servers import Server, postgres_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-HANDLERS = 32
-PRODUCERS = 64
-FINISHED_STATEMENT = (
-    "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :crowd)"
-    " INSERT INTO queue (task_type, payload, status, due_at, ready_at, completed_at)"
-    " SELECT 'other', '{}', CASE n % 2 WHEN 0 THEN 'completed' ELSE 'pending' END, NULL,"
-    " CASE n % 2 WHEN 0 THEN NULL ELSE '2026-01-01 00\\:00\\:00.000000' END,"
-    " CASE n % 2 WHEN 0 THEN '2026-01-01 00\\:00\\:00.000000' END FROM numbers"
-)
+    Measure = Callable[[], dict[str, float]]
 
-Result = dict[str, float]
-"""Jobs per second, by what was done."""
-
-
-def measure_ours(folder: Path, jobs: int, crowd: int = 0) -> Result:
-    """Measure our queue and worker.
-
-    Args:
-        crowd: So many other jobs are in the table, half of them waiting and half of them over.
-    """
-    return asyncio.run(_ours(folder / "ours.db", jobs, crowd))
-
-
-async def _ours(path: Path, jobs: int, crowd: int) -> Result:
-    async with DatabaseManager(path) as db:
-        em = EntityManager(db)
-        if crowd:
-            await db.write(lambda executor: executor.execute(text(FINISHED_STATEMENT), {"crowd": crowd}))
-        began = time.perf_counter()
-
-        async def produce(count: int) -> None:
-            for number in range(count):
-                await em.queue.enqueue("nothing", {"n": number})
-
-        await asyncio.gather(*(produce(jobs // PRODUCERS) for _ in range(PRODUCERS)))
-        put_in = time.perf_counter() - began
-        worker = Worker(concurrency=HANDLERS)
-        done = 0
-
-        @worker.handler("nothing")
-        async def nothing(_context: JobContext) -> None:
-            nonlocal done
-            done += 1
-
-        began = time.perf_counter()
-        await worker.run(em, until_idle=True)
-        did = time.perf_counter() - began
-        assert done == jobs // PRODUCERS * PRODUCERS
-        return {"enqueue": done / put_in, "claim and complete": done / did}
-
-
-def measure_huey(folder: Path, jobs: int) -> Result:
-    """Measure SqliteHuey with fsync; its consumer's threads do the jobs."""
-    huey: Any = importlib.import_module("huey").SqliteHuey("bench", filename=str(folder / "huey.db"), fsync=True)
-    results: list[int] = []
-
-    @huey.task()  # type: ignore[untyped-decorator] # huey has no types
-    def nothing(number: int) -> None:
-        results.append(number)
-
-    began = time.perf_counter()
-    for number in range(jobs):
-        nothing(number)
-    put_in = time.perf_counter() - began
-
-    def consume() -> None:
-        while (task := huey.dequeue()) is not None:
-            huey.execute(task)
-
-    threads = [threading.Thread(target=consume) for _ in range(HANDLERS)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    did = time.perf_counter() - began
-    assert len(results) == jobs
-    return {"enqueue": jobs / put_in, "claim and complete": jobs / did}
-
-
-def measure_litequeue(folder: Path, jobs: int) -> Result:
-    """Measure litequeue, with the journal mode and durability that ours has."""
-    module: Any = importlib.import_module("litequeue")
-    queue = module.LiteQueue(str(folder / "litequeue.db"))
-    queue.conn.execute("PRAGMA journal_mode = WAL")
-    queue.conn.execute("PRAGMA synchronous = FULL")
-    began = time.perf_counter()
-    for number in range(jobs):
-        queue.put(json.dumps({"n": number}))
-    put_in = time.perf_counter() - began
-    began, done = time.perf_counter(), 0
-    while (message := queue.pop()) is not None:
-        queue.done(message.message_id)
-        done += 1
-    did = time.perf_counter() - began
-    queue.close()
-    assert done == jobs
-    return {"enqueue": jobs / put_in, "claim and complete": jobs / did}
-
-
-def measure_raw(folder: Path, jobs: int) -> Result:
-    """Measure the plain driver: one insert a transaction, claims and completions of 32."""
-    connection = sqlite3.connect(folder / "raw.db", isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE jobs (id INTEGER PRIMARY KEY, payload TEXT, priority INTEGER, status TEXT)")
-    connection.execute("CREATE INDEX ready ON jobs (priority, id) WHERE status = 'pending'")
-    began = time.perf_counter()
-    for start in range(0, jobs, PRODUCERS):
-        connection.execute("BEGIN IMMEDIATE")
-        for number in range(start, min(start + PRODUCERS, jobs)):
-            connection.execute("INSERT INTO jobs (payload, priority, status) VALUES (?, 5, 'pending')", (str(number),))
-        connection.execute("COMMIT")
-    put_in = time.perf_counter() - began
-    claim = (
-        "UPDATE jobs SET status = 'running' WHERE id IN"
-        f" (SELECT id FROM jobs WHERE status = 'pending' ORDER BY priority, id LIMIT {HANDLERS}) RETURNING id"
-    )
-    began, done = time.perf_counter(), 0
-    while True:
-        connection.execute("BEGIN IMMEDIATE")
-        found = connection.execute(claim).fetchall()
-        connection.execute("COMMIT")
-        if not found:
-            break
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("UPDATE jobs SET status = 'done' WHERE id = ?", found)
-        connection.execute("COMMIT")
-        done += len(found)
-    did = time.perf_counter() - began
-    connection.close()
-    assert done == jobs
-    return {"enqueue": jobs / put_in, "claim and complete": jobs / did}
-
-
-CONTENDERS: dict[str, Callable[[Path, int], Result]] = {
-    "raw": measure_raw,
-    "ours": measure_ours,
-    "huey": measure_huey,
-    "litequeue": measure_litequeue,
-}
+MANY = 4
+SERVERS_CONTENDERS = ("ours", "pgqueuer", "procrastinate")
+# Whose rate is so low that fewer jobs tell as much.
+SLOW = {"procrastinate": 8}
 
 
 def main(arguments: list[str]) -> int:
     """Measure in turn, several rounds, and print medians with the ratio of ours to each."""
-    parser = argparse.ArgumentParser(prog="scripts/bench queue", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=6_400, help="so many jobs in each round")
-    parser.add_argument("--rounds", type=int, default=3, help="so many rounds; the median counts")
-    parser.add_argument("--crowd", type=int, default=0, help="ours again with so many other jobs in the table")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    options = parser.parse_args(arguments)
-    contenders = dict(CONTENDERS)
-    if options.crowd:
-        contenders[f"ours, {options.crowd:,} others"] = lambda folder, jobs: measure_ours(folder, jobs, options.crowd)
-    rounds: dict[str, list[Result]] = {name: [] for name in contenders}
-    for number in range(options.rounds):
-        for name, measure in contenders.items():
-            print(f"round {number + 1}: {name}", file=sys.stderr, flush=True)
-            with tempfile.TemporaryDirectory() as folder:
-                rounds[name].append(measure(Path(folder), options.jobs))
-    medians = {
-        name: {figure: statistics.median(one[figure] for one in results) for figure in results[0]}
-        for name, results in rounds.items()
-    }
-    print(f"{'jobs a second':<24}" + "".join(f"{figure:>22}{'ours is':>10}" for figure in medians["ours"]))
-    for name, figures in medians.items():
-        cells = (f"{value:>22,.0f}{medians['ours'][figure] / value:>9.2f}x" for figure, value in figures.items())
-        print(f"{name:<24}" + "".join(cells))
+    options = _parser().parse_args(arguments)
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sections: dict[str, Mapping[str, Measure]] = {"SQLite, one process": _in_process(folder, options.jobs)}
+        sections[f"SQLite, {MANY} worker processes"] = _on_sqlite(folder, options.jobs)
+        server = stack.enter_context(postgres_server()) if options.postgresql else None
+        if server is not None:
+            for processes in (1, MANY):
+                title = f"PostgreSQL, {processes} worker process{'es' if processes > 1 else ''}"
+                sections[title] = _on_postgresql(server, options.jobs, processes)
+        if options.backlog:
+            sections["SQLite, one process, backlog"] = _with_backlog(folder, options.jobs, options.backlog)
+        if options.pick_up:
+            sections["pick-up by a waiting worker of another process"] = _pick_up(folder, server, options.pick_up)
+        for title, contenders in sections.items():
+            if options.only is None or options.only in title:
+                figures[title] = _medians(title, contenders, options.rounds)
+                print(_table(title, figures[title]), flush=True)
     if options.json:
-        options.json.write_text(json.dumps(medians, indent=1) + "\n")
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench queue", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=12_800, help="so many jobs in each round (12,800)")
+    parser.add_argument("--rounds", type=int, default=3, help="so many rounds; the median counts (3)")
+    parser.add_argument("--postgresql", action="store_true", help="pgqueuer and procrastinate, too")
+    parser.add_argument(
+        "--backlog", type=int, default=0, help="ours again while so many jobs wait and so many are over"
+    )
+    parser.add_argument("--pick-up", type=int, default=0, help="how soon a waiting worker begins so many jobs")
+    parser.add_argument("--only", help="only the tables whose title holds this")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    return parser
+
+
+def _in_process(folder: Path, jobs: int) -> dict[str, Measure]:
+    def measure(name: str) -> dict[str, float]:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            return CONTENDERS[name](Path(place), jobs)
+
+    return {name: lambda name=name: measure(name) for name in CONTENDERS}  # type: ignore[misc] # mypy cannot tell
+
+
+def _on_sqlite(folder: Path, jobs: int) -> dict[str, Measure]:
+    def measure(name: str) -> dict[str, float]:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            return {"claim and complete": asyncio.run(measure_processes(name, f"{place}/jobs.db", jobs, MANY))}
+
+    return {name: lambda name=name: measure(name) for name in ("ours", "huey")}  # type: ignore[misc] # mypy cannot tell
+
+
+def _on_postgresql(server: Server, jobs: int, processes: int) -> dict[str, Measure]:
+    async def measure(name: str) -> dict[str, float]:
+        url = await server.database()
+        target = url if name == "ours" else url.replace("+asyncpg", "")
+        rate = await measure_processes(name, target, jobs // SLOW.get(name, 1), processes)
+        return {"claim and complete": rate}
+
+    there_are = [name for name in SERVERS_CONTENDERS if name == "ours" or importlib.util.find_spec(name)]
+    for name in set(SERVERS_CONTENDERS) - set(there_are):
+        print(f'{name} is left out: it is not installed (pip install -e ".[bench]")', flush=True)
+    return {name: lambda name=name: asyncio.run(measure(name)) for name in there_are}  # type: ignore[misc] # as above
+
+
+def _with_backlog(folder: Path, jobs: int, backlog: int) -> dict[str, Measure]:
+    path = folder / "backlog.db"
+
+    def full() -> dict[str, float]:
+        if not path.exists():
+            asyncio.run(fill_backlog(path, backlog, backlog))
+        return asyncio.run(measure_backlog(path, jobs))
+
+    def empty() -> dict[str, float]:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            return asyncio.run(measure_backlog(Path(place) / "empty.db", jobs))
+
+    return {"ours": full, "ours, empty": empty}
+
+
+def _pick_up(folder: Path, server: Server | None, jobs: int) -> dict[str, Measure]:
+    def sqlite() -> dict[str, float]:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            return asyncio.run(measure_pick_up(f"{place}/jobs.db", jobs))
+
+    async def postgresql(server: Server) -> dict[str, float]:
+        return await measure_pick_up(await server.database(), jobs)
+
+    measures: dict[str, Measure] = {"SQLite": sqlite}
+    if server is not None:
+        measures["PostgreSQL"] = lambda: asyncio.run(postgresql(server))
+    return measures
+
+
+def _medians(title: str, contenders: Mapping[str, Measure], rounds: int) -> dict[str, dict[str, float]]:
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name, measure in contenders.items():
+            print(f"round {number + 1}: {title}: {name}", file=sys.stderr, flush=True)
+            measured[name].append(measure())
+    return {
+        name: {figure: statistics.median(one[figure] for one in results) for figure in results[0]}
+        for name, results in measured.items()
+    }
+
+
+def _table(title: str, medians: Mapping[str, Mapping[str, float]]) -> str:
+    columns = list(next(iter(medians.values())))
+    ours = medians.get("ours")
+    lines = [f"\n{title}", f"{'':<16}" + "".join(f"{column:>26}" for column in columns)]
+    for name, figures in medians.items():
+        cells = []
+        for column, value in figures.items():
+            is_rate = "ms" not in column and "%" not in column
+            ratio = f" ({ours[column] / value:.2f}x)" if ours is not None and value and name != "ours" else ""
+            cells.append(f"{f'{value:,.0f}/s' if is_rate else f'{value:,.2f}'}{ratio}".rjust(26))
+        lines.append(f"{name:<16}" + "".join(cells))
+    if ours is not None:
+        lines.append("(in brackets: ours, divided by it)")
+    return "\n".join(lines)

@@ -245,6 +245,24 @@ async def test_a_handler_may_complete_its_job_with_what_it_writes(em: EntityMana
     assert ((await em.queue.require(job.id)).result, await em.hosts.count()) == ({"written": True}, 1)
 
 
+async def test_what_a_handler_does_after_it_has_completed_its_job_is_not_stopped(em: EntityManager) -> None:
+    worker = Worker(concurrency=1, lease_seconds=0.1, drain_seconds=5)
+    after = 0
+
+    @worker.handler("a")
+    async def handle(context: JobContext) -> None:
+        nonlocal after
+        async with context.completing():
+            """Nothing else is written."""
+        # Several heartbeats, none of which finds the job.
+        await asyncio.sleep(0.2)
+        after += 1
+
+    job = await em.queue.enqueue("a")
+    await worker.run(em, until_idle=True)
+    assert ((await em.queue.require(job.id)).status, after) == (JobStatus.COMPLETED, 1)
+
+
 async def test_an_effect_is_had_once_by_all_attempts(em: EntityManager, worker: Worker) -> None:
     letters: list[str] = []
 
