@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent_system.managers.queue.statistics import QueueStatistics
     from agent_system.models import Job
 
-__all__ = ["app", "jobs_table", "statistics_view"]
+__all__ = ["app", "jobs_table", "statistics_view", "watch"]
 
 app = typer.Typer(help="Look at the queue, and intervene.", no_args_is_help=True)
 
@@ -140,7 +140,7 @@ def stats(
 ) -> None:
     """Count what waits, what runs and what is dead."""
     if live:
-        await_(_watch(options_of(context), interval))
+        await_(watch(options_of(context), interval))
         return
     counted = await_(_stats(options_of(context)))
     if as_json:
@@ -228,7 +228,12 @@ async def _stats(options: Options) -> QueueStatistics:
         return await em.queue.stats()
 
 
-async def _watch(options: Options, interval: float) -> None:
+async def watch(options: Options, interval: float) -> None:
+    """Show the figures again and again, for ever.
+
+    Args:
+        interval: Seconds between two looks.
+    """
     async with facade(options, auto_migrate=False) as em:
         with Live(statistics_view(await em.queue.stats()), console=console(), screen=console().is_terminal) as view:
             while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import wraps
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,11 +14,16 @@ from agent_system.types import PromiseType
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from agent_system.entity_manager import EntityManager
     from agent_system.jobs.context import JobContext
     from agent_system.jobs.worker import Worker
     from agent_system.models import Promise
 
-__all__ = ["PromiseFunction", "keeps_promises"]
+__all__ = ["PromiseFunction", "keeps_promises", "resume_promises"]
+
+logger = logging.getLogger("agent_system.jobs")
+
+RESUME_SECONDS = 60.0
 
 PromiseFunction: TypeAlias = "Callable[[JobContext, Promise], Awaitable[str | None]]"
 """Keeps a promise and returns what came out of it, for people."""
@@ -27,6 +33,8 @@ def keeps_promises(
     worker: Worker, task_type: PromiseType | str, *, timeout_seconds: float | None = None
 ) -> Callable[[PromiseFunction], PromiseFunction]:
     """Let a function keep the promises of a type.
+
+    At its start and every minute the worker also takes up promises that were left lying, as after a crash.
 
     What it returns is the promise's result. When it raises, the job is tried again; with the last attempt the promise
     fails, and what waits for it is decided by the policies of the dependencies.
@@ -45,6 +53,7 @@ def keeps_promises(
         ... async def search(context: JobContext, promise: Promise) -> str:
         ...     return await find(promise.task_description)
     """
+    worker.upkeep(resume_promises, every_seconds=RESUME_SECONDS)
 
     def register(function: PromiseFunction) -> PromiseFunction:
         @worker.handler(job_type_of(PromiseType(task_type)), timeout_seconds=timeout_seconds)
@@ -55,6 +64,13 @@ def keeps_promises(
         return function
 
     return register
+
+
+async def resume_promises(em: EntityManager) -> None:
+    """Let promises be kept that were left lying: those without a job, and those whose job has ended without them."""
+    resumed = await em.promises.resume_pending() + await em.promises.resume_stalled(only_with_job=True)
+    if resumed:
+        logger.info("%d promises are taken up again", len(resumed))
 
 
 async def _keep(context: JobContext, function: PromiseFunction) -> None:

@@ -10,7 +10,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from agent_system.jobs.clockwork import run_schedules
+from agent_system.jobs.clockwork import do_chores, repeat_chores, run_schedules
 from agent_system.jobs.handlers import Handler, Handlers, Periodic
 from agent_system.jobs.heart import Heart
 from agent_system.jobs.reporter import Patience, Reporter
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.dialects.base import Changes, Mark
     from agent_system.entity_manager import EntityManager
+    from agent_system.jobs.clockwork import Chore
     from agent_system.jobs.handlers import HandlerFunction
     from agent_system.managers.queue.queue import QueueManager
     from agent_system.models import Job
@@ -72,6 +73,7 @@ class Worker:
         self.patience_seconds = patience_seconds
         self._handlers = Handlers()
         self._periodic: list[Periodic] = []
+        self._chores: dict[Chore, float] = {}
         self._shift: Shift | None = None
         self._is_stopping = False
 
@@ -105,6 +107,21 @@ class Worker:
             Periodic(name=name or task_type, cron=cron, task_type=task_type, payload=payload, fields=fields)
         )
 
+    def upkeep(self, chore: Chore, *, every_seconds: float) -> None:
+        """Let a function keep things in order: at the start of the worker, and then every so many seconds.
+
+        Unlike a periodic job it is done by each worker that runs, so it has to be harmless to do twice.
+
+        Args:
+            chore: Gets the facade; given twice it is one chore.
+
+        Example:
+            >>> async def purge(em: EntityManager) -> None:
+            ...     await em.queue.purge(timedelta(days=30))
+            >>> worker.upkeep(purge, every_seconds=3_600)
+        """
+        self._chores[chore] = every_seconds
+
     @property
     def types(self) -> tuple[str, ...]:
         """The types that it has handlers for."""
@@ -135,7 +152,11 @@ class Worker:
             await patience.until_done(
                 partial(em.queue.schedule, one.name, one.cron, one.task_type, one.payload, **one.fields)
             )
-        clockwork = asyncio.create_task(run_schedules(em.queue, patience, self.poll_seconds))
+        await do_chores(em, self._chores, patience)
+        clockwork = [
+            asyncio.create_task(run_schedules(em.queue, patience, self.poll_seconds)),
+            asyncio.create_task(repeat_chores(em, self._chores, patience)),
+        ]
         heart = Heart(
             em.queue,
             shift.held,
@@ -152,8 +173,9 @@ class Worker:
                     finally:
                         await shift.drain(self.drain_seconds)
         finally:
-            clockwork.cancel()
-            await asyncio.gather(clockwork, return_exceptions=True)
+            for task in clockwork:
+                task.cancel()
+            await asyncio.gather(*clockwork, return_exceptions=True)
             await heart.stop()
 
     def stop(self) -> None:

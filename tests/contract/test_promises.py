@@ -296,6 +296,7 @@ async def test_what_is_not_there_is_not_found(em: EntityManager) -> None:
             em.promises.complete(unknown),
             em.promises.fail(unknown, "why"),
             em.promises.cancel(unknown),
+            em.promises.retry(unknown),
         ):
             with pytest.raises(NotFoundError):
                 await call
@@ -313,6 +314,28 @@ async def test_promises_are_cancelled_wherever_they_stand(em: EntityManager) -> 
     with pytest.raises((LeaseLostError, TransitionError)):
         await em.promises.complete(running.id, job=job)
     assert await status_of(em, running) is PromiseStatus.CANCELLED
+
+
+async def test_what_was_not_kept_is_tried_again(em: EntityManager) -> None:
+    parent = await make(em)
+    child = await make(em, depends_on=[parent.id])
+    job = await claimed(em, parent)
+    await em.promises.start(parent.id, job=job)
+    await em.promises.fail(parent.id, "no disk", job=job, retry=False)
+    with pytest.raises(TransitionError, match="depends on one that was not kept"):
+        await em.promises.retry(child.id)
+    assert await status_of(em, child) is PromiseStatus.FAILED
+    again = await em.promises.retry(parent.id)
+    assert (again.status, again.completed_at, again.error_message) == (PromiseStatus.PENDING, None, "no disk")
+    assert again.job_id != job.id
+    assert (await em.promises.retry(child.id)).status is PromiseStatus.WAITING
+    await kept(em, again)
+    assert await status_of(em, child) is PromiseStatus.PENDING
+    with pytest.raises(TransitionError):
+        await em.promises.retry(parent.id)
+    await em.promises.cancel(child.id)
+    assert len(await winners(*(em.promises.retry(child.id) for _ in range(8)))) == 1
+    assert (await job_of(em, child)).status is JobStatus.PENDING
 
 
 # Races.

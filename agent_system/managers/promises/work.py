@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, func, literal, or_, select, update
 
 from agent_system.errors import NotFoundError, TransitionError
 from agent_system.managers.core.base import Manager
-from agent_system.managers.promises.dependents import Dependents, is_undecided
+from agent_system.managers.promises.dependents import UNSUCCESSFUL, Dependents, is_undecided
 from agent_system.managers.promises.promise_jobs import PromiseJobs, has_live_job
 from agent_system.managers.queue.lease_clock import LeaseClock
 from agent_system.managers.queue.queue import QueueManager
@@ -162,6 +162,34 @@ class PromiseWork(Manager[Promise]):
         why = reason or "the promise was cancelled"
         return await self._end(promise_id, PromiseStatus.CANCELLED, _OPEN, values, why, running=True)
 
+    async def retry(self, promise_id: Any) -> Promise:
+        """Let a promise be kept after all that failed or was cancelled: pending with a new job, or waiting again.
+
+        What failed with it stays so, and can be tried again after it. Result and error stay until there are new ones.
+
+        Raises:
+            NotFoundError: There is no such promise.
+            TransitionError: It neither failed nor was it cancelled, or what it depends on has failed.
+        """
+        values = {"status": PromiseStatus.WAITING, "started_at": None, "completed_at": None, "progress": None}
+
+        def work(executor: Executor) -> dict[str, Any]:
+            row = self._move(executor, promise_id, PromiseStatus.PENDING, UNSUCCESSFUL, values)
+            self._dependents.settle(executor, [row])
+            stored = self.store.get(executor, {"id": row["id"]})
+            if stored is None or stored["status"] is PromiseStatus.FAILED:
+                message = f"promise {promise_id} depends on one that was not kept: try that one again first"
+                raise TransitionError(
+                    message,
+                    entity="Promise",
+                    entity_id=promise_id,
+                    current=PromiseStatus.FAILED,
+                    wanted=PromiseStatus.PENDING,
+                )
+            return stored
+
+        return self.plans.hydrate.build(await self.run_racing(work))
+
     async def _end(
         self,
         promise_id: Any,
@@ -229,12 +257,17 @@ class PromiseWork(Manager[Promise]):
         resumed = await self._in_batches(pending, self._enqueue_all)
         return [*(await self.get_many(sorted({*settled, *resumed}))).values()]
 
-    async def resume_stalled(self) -> builtins.list[Promise]:
+    async def resume_stalled(self, *, only_with_job: bool = False) -> builtins.list[Promise]:
         """Go on with promises in progress whose job is over or gone; returns them as they are now.
 
         With a job that is a dead letter the promise has failed; otherwise it is pending again, with a new job.
+
+        Args:
+            only_with_job: Leave those alone that have no job, which somebody may be keeping by hand.
         """
         left = and_(_columns.status == PromiseStatus.IN_PROGRESS, ~has_live_job())
+        if only_with_job:
+            left = and_(left, _columns.job_id.is_not(None))
         ids = await self._in_batches(left, self._take_up_all)
         return [*(await self.get_many(sorted(set(ids)))).values()]
 

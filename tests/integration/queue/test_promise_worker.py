@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent_system.jobs import GiveUpError, JobContext, Worker, keeps_promises
+from agent_system.jobs import GiveUpError, JobContext, Worker, keeps_promises, promises
 from agent_system.managers.queue.retries import RetryPolicy
 from agent_system.types import JobStatus, PromiseStatus
 
@@ -72,6 +73,34 @@ async def test_what_a_worker_cannot_keep_fails_with_what_waits_for_it(
     assert (failed.status, failed.error_message) == (PromiseStatus.FAILED, f"{error.__name__}: no compiler")
     assert (await em.promises.require(child.id)).status is PromiseStatus.FAILED
     assert await em.queue.count(status=JobStatus.FAILED) == 1
+
+
+async def test_a_worker_takes_up_what_was_left_lying(em: EntityManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "RESUME_SECONDS", 0.01)
+    worker, done = Worker(), list[str]()
+
+    @keeps_promises(worker, "code")
+    async def code(_context: JobContext, promise: Promise) -> None:
+        done.append(promise.task_description)
+        if promise.task_description == "before":
+            await em.promises.create({**new, "task_description": "meanwhile"})
+        elif promise.task_description == "meanwhile":
+            worker.stop()
+
+    # As another system would write it: nobody has put a job into the queue.
+    new = {"chat_id": 1, "message_id": 1, "task_type": "code"}
+    await em.promises.create({**new, "task_description": "before"})
+    crashed = await em.promises.make(1, 1, "crashed")
+    (job,) = await em.queue.claim()
+    await em.promises.start(crashed.id, job=job)
+    await em.queue.fail(job, "the last attempt was killed", retry=False)
+    by_hand = await em.promises.create({**new, "task_description": "by hand"})
+    await em.promises.start(by_hand.id)
+    async with asyncio.timeout(30):
+        await worker.run(em)
+    assert done == ["before", "meanwhile"]
+    assert (await em.promises.require(crashed.id)).status is PromiseStatus.FAILED
+    assert (await em.promises.require(by_hand.id)).status is PromiseStatus.IN_PROGRESS
 
 
 async def test_a_promise_that_was_taken_back_is_not_begun(em: EntityManager) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
+from agent_system.cli import queue
+from agent_system.cli.context import Options
 from agent_system.cli.main import run
 from agent_system.cli.queue import statistics_view
 from agent_system.cli.worker import load_worker
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from rich.console import RenderableType
+
+    from agent_system.managers.queue.statistics import QueueStatistics
     from agent_system.models import Job
 
 JOBS = """
@@ -142,3 +148,29 @@ async def test_the_live_view_shows_the_figures(entity_manager: EntityManager) ->
     with out.capture() as captured:
         out.print(statistics_view(await entity_manager.queue.stats()))
     assert "ready" in captured.get()
+
+
+async def test_the_live_view_goes_on_until_it_is_stopped(
+    entity_manager: EntityManager, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Console(width=100, file=io.StringIO())
+    seen, looked = list[int](), asyncio.Event()
+
+    def view(counted: QueueStatistics) -> RenderableType:
+        seen.append(counted.ready)
+        looked.set()
+        return statistics_view(counted)
+
+    monkeypatch.setattr(queue, "console", lambda: out)
+    monkeypatch.setattr(queue, "statistics_view", view)
+    watching = asyncio.create_task(queue.watch(Options(url=migrated_url), 0.01))
+    async with asyncio.timeout(30):
+        await looked.wait()
+        await entity_manager.queue.enqueue("a")
+        while seen[-1] != 1:
+            looked.clear()
+            await looked.wait()
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert seen[0] == 0
