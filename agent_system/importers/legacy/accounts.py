@@ -54,7 +54,7 @@ def person(name: str, source: str | None = None) -> Converter:
 
     Args:
         name: The column there.
-        source: The table there that tells who the persons are; None when there is none to be missed in.
+        source: The table there that tells who the persons are; None, or not in the file: nobody is missed.
     """
 
     def convert(row: SourceRow) -> str | None:
@@ -67,8 +67,9 @@ def person(name: str, source: str | None = None) -> Converter:
         found = None if source is None else row.reading.references.find(source, value)
         if found is not None:
             return str(found)
-        if source is not None:
-            row.lose_reference(name, source)
+        if source is not None and source in row.reading.tables:
+            # Nothing is lost: the identity has the key that the row says.
+            row.lose_reference(name, source, keep=False)
         return str(value)
 
     return convert

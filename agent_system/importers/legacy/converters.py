@@ -52,6 +52,7 @@ Converter = Callable[[SourceRow], Any]
 
 NOW = object()
 """The default of a moment that has to be something: when the import began."""
+IMPORT_TIME = "the time of the import"
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 NANO = 10**9
 LARGEST = 2**63 - 1
@@ -188,7 +189,10 @@ def _moment(name: str, otherwise: tuple[Any, ...], *, is_past: bool) -> Converte
     def convert(row: SourceRow) -> datetime | None:
         value = row.raw.get(name)
         if value is None:
-            return _instead(row, otherwise, is_past=is_past)[0]
+            found, where = _instead(row, otherwise, is_past=is_past)
+            if where == IMPORT_TIME:
+                row.mend(name, f"is missing, now {where}", keep=False)
+            return found
         try:
             return _read_moment(row, value, is_past=is_past)
         except UnreadableError as exc:
@@ -211,7 +215,7 @@ def _instead(row: SourceRow, otherwise: tuple[Any, ...], *, is_past: bool) -> tu
     """What stands for a moment that cannot be read, and where it is from."""
     for other in otherwise:
         if other is NOW:
-            return row.reading.now, "the time of the import"
+            return row.reading.now, IMPORT_TIME
         value = row.raw.get(other)
         if value is not None:
             try:

@@ -36,6 +36,8 @@ class Link:
     """The column there."""
     tree: str | None = None
     """A column here that gets the key of the root; the links then form trees, and one that closes a circle is cut."""
+    may_circle: bool = False
+    """Whether links may lead in a circle, as those of messages that answer each other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -67,7 +67,7 @@ class FileImport:
         self._progress = progress
         self._rejected = rejected
         self._references = References(file.folder)
-        self._reading = Reading(now=clock(), zone=zone, references=self._references)
+        self._reading = Reading(now=clock(), zone=zone, references=self._references, tables=frozenset(tables))
         self._book = ImportBook(em.db.dialect, clock, system=system.name, file_name=file.path.name, digest=file.digest)
         self._stand_ins: dict[Placeholder, Any] = {}
         self._done = 0

@@ -101,6 +101,8 @@ class Linking:
 
     def _closes_circle(self, link: Link, raw: Mapping[str, Any]) -> bool:
         """Whether a row is where a circle is cut: the one with the smallest key of those in it."""
+        if link.may_circle:
+            return False
         keys, again = self._ancestors(link, raw)
         return again is not None and keys[0] == min(keys[keys.index(again) :])
 

@@ -39,6 +39,8 @@ class Reading:
     """Where the clocks stood that wrote moments without a zone."""
     references: References
     """Where the rows of this file are here."""
+    tables: frozenset[str] = frozenset()
+    """The tables that this file has."""
 
     @cached_property
     def latest(self) -> datetime:
@@ -75,12 +77,13 @@ class SourceRow:
         if keep:
             self.kept[name] = plain(self.raw.get(name))
 
-    def lose_reference(self, name: str, to: str) -> None:
+    def lose_reference(self, name: str, to: str, *, keep: bool = True) -> None:
         """Note that what a column refers to is not there, and keep what it says."""
         what = f"refers to a row of {to} that is not there"
         if (name, what) not in self.orphans:
             self.orphans.append((name, what))
-        self.kept[name] = plain(self.raw.get(name))
+        if keep:
+            self.kept[name] = plain(self.raw.get(name))
 
     def reject(self, why: str) -> NoReturn:
         """Give the row up.
