@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -60,26 +61,29 @@ async def test_down_to_base_and_up_again_gives_the_same_schema(migrated_url: str
 
 @pytest.mark.timeout(300)
 async def test_every_step_goes_up_and_down_with_rows_in_all_tables(database_url: str) -> None:
-    for number, revision in enumerate(REVISIONS, start=1):
-        await run_migrations(database_url, number - 1)
-        below = await schema_of(database_url)
-        async with connected(database_url) as connection:
-            await connection.run_sync(insert_rows)
-            rows_below = await connection.run_sync(read_rows)
-
+    # All the way up and all the way down: what each revision found is what has to be there when it has been taken back.
+    schema: list[str] = []
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    found = []
+    for revision in REVISIONS:
+        found.append((schema, rows))
         await run_migrations(database_url, revision)
         async with connected(database_url) as connection:
             assert await current_revision(connection) == revision
             rows_above = await connection.run_sync(read_rows)
             await connection.run_sync(insert_rows)
-        for name, rows in rows_below.items():
+            rows_filled = await connection.run_sync(read_rows)
+        for name, below in rows.items():
             # A column that the revision adds comes last.
-            assert [above[: len(below_it)] for above, below_it in zip(rows_above[name], rows, strict=True)] == rows
+            assert [above[: len(below_it)] for above, below_it in zip(rows_above[name], below, strict=True)] == below
+        schema, rows = await schema_of(database_url), rows_filled
 
-        await run_migrations(database_url, number - 1)
-        assert await schema_of(database_url) == below
+    for number in reversed(range(len(REVISIONS))):
+        schema, rows = found[number]
+        await run_migrations(database_url, number)
+        assert await schema_of(database_url) == schema
         async with connected(database_url) as connection:
-            assert await connection.run_sync(read_rows) == rows_below
+            assert await connection.run_sync(read_rows) == rows
 
 
 async def test_all_rows_are_kept_while_the_schema_stays_at_head(migrated_url: str) -> None:
