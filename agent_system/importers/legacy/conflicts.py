@@ -29,6 +29,8 @@ class Pending:
     key: UUID
     """The digest that it is known by in the books."""
     values: dict[str, Any]
+    links: bool = False
+    """Whether it refers to rows of its own table."""
     merged_into: Any = None
     """The row here that it is the same as: a key, or another pending row; None: it is written."""
     notes: list[tuple[str, str]] = field(default_factory=list)

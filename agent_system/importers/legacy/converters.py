@@ -7,23 +7,22 @@ gets the stated default; the row then keeps the value as it was, and the report 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from agent_system.importers.legacy.rows import SourceRow
+from agent_system.importers.legacy.moments import NOW, future, moment
+from agent_system.importers.legacy.rows import Converter, SourceRow
 from agent_system.importers.legacy.values import (
     UnreadableError,
     plain,
     to_boolean,
     to_integer,
     to_json,
-    to_moment,
     to_number,
     to_text,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from enum import StrEnum
 
 __all__ = [
@@ -48,12 +47,6 @@ __all__ = [
     "word",
 ]
 
-Converter = Callable[[SourceRow], Any]
-
-NOW = object()
-"""The default of a moment that has to be something: when the import began."""
-IMPORT_TIME = "the time of the import"
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 NANO = 10**9
 LARGEST = 2**63 - 1
 
@@ -167,62 +160,6 @@ def nano_dollars(name: str) -> Converter:
         return None if value is None else round(value * NANO)
 
     return convert
-
-
-def moment(name: str, *otherwise: Any) -> Converter:
-    """When something happened, in UTC.
-
-    Args:
-        name: The column there.
-        otherwise: What stands for a value that is missing or cannot be read, the first that there is: other columns,
-            or `NOW`; without any it is None. A time before 1970 or after now cannot be true and is not read either.
-    """
-    return _moment(name, otherwise, is_past=True)
-
-
-def future(name: str, *otherwise: Any) -> Converter:
-    """When something is to happen, in UTC; see `moment`."""
-    return _moment(name, otherwise, is_past=False)
-
-
-def _moment(name: str, otherwise: tuple[Any, ...], *, is_past: bool) -> Converter:
-    def convert(row: SourceRow) -> datetime | None:
-        value = row.raw.get(name)
-        if value is None:
-            found, where = _instead(row, otherwise, is_past=is_past)
-            if where == IMPORT_TIME:
-                row.mend(name, f"is missing, now {where}", keep=False)
-            return found
-        try:
-            return _read_moment(row, value, is_past=is_past)
-        except UnreadableError as exc:
-            found, where = _instead(row, otherwise, is_past=is_past)
-            row.mend(name, f"{exc}, now {where}")
-            return found
-
-    return convert
-
-
-def _read_moment(row: SourceRow, value: Any, *, is_past: bool) -> datetime:
-    found = to_moment(value, row.reading.zone)
-    if found < EARLIEST or (is_past and found > row.reading.latest):
-        message = f"{value!r} cannot be true"
-        raise UnreadableError(message)
-    return found
-
-
-def _instead(row: SourceRow, otherwise: tuple[Any, ...], *, is_past: bool) -> tuple[datetime | None, str]:
-    """What stands for a moment that cannot be read, and where it is from."""
-    for other in otherwise:
-        if other is NOW:
-            return row.reading.now, IMPORT_TIME
-        value = row.raw.get(other)
-        if value is not None:
-            try:
-                return _read_moment(row, value, is_past=is_past), other
-            except UnreadableError:
-                continue
-    return None, "empty"
 
 
 def word(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.importers.legacy.description import Placeholder
 from agent_system.importers.legacy.linking import Linking
-from agent_system.importers.legacy.pages import REJECTED, SKIPPED, Fate, PageWriter, ReadyRow
+from agent_system.importers.legacy.pages import REJECTED, SKIPPED, WRITTEN, Fate, PageWriter, ReadyRow
 from agent_system.importers.legacy.recognition import fits
 from agent_system.importers.legacy.references import References, reference_key
 from agent_system.importers.legacy.report import FileReport, TableReport
@@ -154,6 +154,7 @@ class FileImport:
             known_as = table.known_as or table.source
             source = known_as if position == 0 else f"{known_as}.{name}"
             self._references.add(source, [(reference_key(fate.row.raw.get(name)), key) for fate, key in pairs])
+        report.read += len(fates)
         for fate in fates:
             self._note(report, fate, table.secrets)
         self._done += len(page)
@@ -166,20 +167,23 @@ class FileImport:
         return self._stand_ins[placeholder]
 
     def _note(self, report: TableReport, fate: Fate, secrets: Collection[str]) -> None:
-        number = fate.row.number
-        report.read += 1
+        row, number = fate.row, fate.row.number
+        if fate.kind == WRITTEN and not (row.repairs or row.orphans or fate.notes):
+            # Nearly all of them.
+            report.written += 1
+            return
         setattr(report, fate.kind, getattr(report, fate.kind) + 1)
         if fate.why is not None:
             report.note(fate.kind, fate.why, number)
         if fate.kind == REJECTED and self._rejected is not None:
-            shown = {name: "(secret)" if name in secrets else value for name, value in fate.row.raw.items()}
+            shown = {name: "(secret)" if name in secrets else value for name, value in row.raw.items()}
             self._rejected(report.table, number, fate.why or "", shown)
         if fate.kind == SKIPPED:
             return
-        if fate.row.orphans:
+        if row.orphans:
             report.orphaned += 1
-            report.note_all("orphaned", fate.row.orphans, number)
-        repairs = [*fate.row.repairs, *fate.notes]
+            report.note_all("orphaned", row.orphans, number)
+        repairs = [*row.repairs, *fate.notes]
         if repairs and fate.kind != REJECTED:
             report.repaired += 1
             report.note_all("repaired", repairs, number)

@@ -14,7 +14,7 @@ from agent_system.managers.core.steps import uncollected
 from agent_system.managers.imports.book import BookEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from agent_system.database.executor import Executor
@@ -90,25 +90,25 @@ class PageWriter:
 
     def _write_new(self, executor: Executor, rows: Sequence[ReadyRow]) -> list[Fate]:
         known = self._book.find(executor, [each.key for each in rows])
-        fates: list[Fate | None] = []
-        fresh: list[Pending] = []
-        first: dict[UUID, Pending] = {}
-        for each in rows:
-            if each.key in known:
-                fates.append(Fate(each.row, SKIPPED, self._parse(known[each.key][0]), "imported before"))
-            elif each.key in first:
-                fates.append(Fate(each.row, SKIPPED, first[each.key], "stands in the file twice"))
+        fates: list[Fate] = []
+        fresh: dict[UUID, Pending] = {}
+        for row, key, values, links in rows:
+            if key in known:
+                fates.append(Fate(row, SKIPPED, self._parse(known[key][0]), "imported before"))
+            elif key in fresh:
+                fates.append(Fate(row, SKIPPED, fresh[key], "stands in the file twice"))
             else:
-                first[each.key] = pending = Pending(each.row, each.key, dict(each.values))
-                fresh.append(pending)
-                fates.append(None)
+                fresh[key] = Pending(row, key, values.copy(), links)
+        new = list(fresh.values())
         for rule in self._table.conflicts or ():
-            rule.settle(executor, self.target, fresh)
-        self._write_rows(executor, [pending for pending in fresh if pending.merged_into is None])
-        ready = {each.key: each for each in rows}
-        self._book.write(executor, [self._entry(each, ready[each.key]) for each in fresh])
-        settled = iter(fresh)
-        return [self._fate(fate, settled) for fate in fates]
+            rule.settle(executor, self.target, new)
+        self._write_rows(executor, [pending for pending in new if pending.merged_into is None])
+        if new:
+            self._book.write(executor, [self._entry(pending) for pending in new])
+        for fate in fates:
+            if isinstance(fate.target, Pending):
+                fate.target = self._key_of(fate.target)
+        return fates + [self._fate(pending) for pending in new]
 
     def _write_rows(self, executor: Executor, rows: Sequence[Pending]) -> None:
         if self.target.has_metadata and self._table.keeps_metadata:
@@ -117,22 +117,16 @@ class PageWriter:
                     pending.values["meta"] = {**pending.values["meta"], LEGACY: pending.row.kept}
         self.target.write(executor, [pending.values for pending in rows])
 
-    def _entry(self, pending: Pending, ready: ReadyRow) -> BookEntry:
+    def _entry(self, pending: Pending) -> BookEntry:
         is_merged = pending.merged_into is not None
-        unlinked = self._label if ready.links and not is_merged else None
+        unlinked = self._label if pending.links and not is_merged else None
         key = None if self._table.forgets_keys else str(self._key_of(pending))
         return BookEntry(pending.key, self._label, self.target.name, key, is_merged, unlinked)
 
-    def _fate(self, fate: Fate | None, settled: Iterator[Pending]) -> Fate:
-        if fate is not None:
-            if isinstance(fate.target, Pending):
-                fate.target = self._key_of(fate.target)
-            return fate
-        pending = next(settled)
-        target = self._key_of(pending)
+    def _fate(self, pending: Pending) -> Fate:
         if pending.merged_into is not None:
-            return Fate(pending.row, MERGED, target, "the same thing is here already", pending.notes)
-        return Fate(pending.row, WRITTEN, target, None, pending.notes)
+            return Fate(pending.row, MERGED, self._key_of(pending), "the same thing is here already", pending.notes)
+        return Fate(pending.row, WRITTEN, pending.values[self.target.key], None, pending.notes)
 
     def _key_of(self, pending: Pending) -> Any:
         merged = pending.merged_into

@@ -44,7 +44,7 @@ class References:
         )
         for statement in (*SETTINGS, SCHEMA):
             self._connection.execute(statement).fetchall()
-        self._known: dict[tuple[str, str], Any] = {}
+        self._known: dict[tuple[str, Any], Any] = {}
 
     def add(self, source: str, pairs: Iterable[tuple[str | None, Any]]) -> None:
         """Say where rows of a table are here; who came first stays."""
@@ -56,13 +56,14 @@ class References:
 
     def find(self, source: str, value: Any) -> Any:
         """Return the key here of a row there; None when there is none."""
+        # As it stands there, without a lock: most rows refer to what the row before them referred to.
+        known = self._known.get((source, value))
+        if known is not None:
+            return known
         key = reference_key(value)
         if key is None:
             return None
         with self._lock:
-            known = self._known.get((source, key))
-            if known is not None:
-                return known
             row = self._connection.execute(
                 "SELECT target FROM targets WHERE source = ? AND key = ?", (source, key)
             ).fetchone()
@@ -71,7 +72,7 @@ class References:
             found = UUID(bytes=row[0]) if isinstance(row[0], bytes) else row[0]
             if len(self._known) >= MOST_CACHED:
                 self._known.clear()
-            self._known[source, key] = found
+            self._known[source, value] = found
             return found
 
     def close(self) -> None:

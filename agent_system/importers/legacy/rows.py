@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from agent_system.importers.legacy.values import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime, tzinfo
 
     from agent_system.importers.legacy.references import References
 
-__all__ = ["LEGACY", "Reading", "RejectedError", "SourceRow"]
+__all__ = ["LEGACY", "Converter", "Reading", "RejectedError", "SourceRow"]
 
 LEGACY = "legacy"
 """Under this key of a row's metadata stands what its columns could not hold."""
@@ -41,6 +41,11 @@ class Reading:
     """Where the rows of this file are here."""
     tables: frozenset[str] = frozenset()
     """The tables that this file has."""
+
+    @cached_property
+    def is_utc(self) -> bool:
+        """Whether those clocks showed UTC."""
+        return self.zone is UTC or self.zone.utcoffset(None) == UTC.utcoffset(None)
 
     @cached_property
     def latest(self) -> datetime:
@@ -92,3 +97,7 @@ class SourceRow:
             RejectedError: Always.
         """
         raise RejectedError(why)
+
+
+Converter: TypeAlias = "Callable[[SourceRow], Any]"
+"""From a row to the value of one column here."""
