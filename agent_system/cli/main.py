@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent_system.cli import audit, backups, doctor, importing, queue, schema, seed, show, state, stats, worker
+from agent_system.cli import audit, backups, doctor, importing, queue, schema, search, seed, show, state, stats, worker
 from agent_system.cli.context import Options
 from agent_system.cli.exit_codes import exit_code
 from agent_system.cli.output import fail_line
@@ -31,6 +31,7 @@ app.add_typer(queue.app, name="queue")
 app.add_typer(audit.app, name="audit")
 app.command()(worker.worker)
 app.command()(backups.restore)
+app.command()(search.search)
 app.command()(seed.seed)
 app.command()(stats.stats)
 app.command()(state.health)
