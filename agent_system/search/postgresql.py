@@ -12,18 +12,21 @@ from sqlalchemy import case, cast, column, func, literal, literal_column, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.types import Float
 
-from agent_system.search.text import pairs
+from agent_system.search.counting import count_rows, highest_number
+from agent_system.search.syntax import Syntax
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement
 
     from agent_system.database.executor import Executor
     from agent_system.search.index import TextIndex
-    from agent_system.search.query import Alternative, Query, Term
+    from agent_system.search.query import Query, Term
 
-__all__ = ["PostgresText"]
+__all__ = ["SYNTAX", "PostgresText"]
+
+SYNTAX = Syntax(any_of=" | ", all_of=" & ", except_=" & !", phrase=("('", "' <-> '", "'", ")"), star=":*")
 
 # By how many terms candidates are ranked: those that tell most.
 MOST_RANKED = 16
@@ -38,20 +41,11 @@ class PostgresText:
 
     def size(self, executor: Executor) -> int:
         """The highest number that a row has."""
-        numbered = self._index.key if self._index.numbers is None else self._index.numbers.c.id
-        return int(executor.execute(select(func.max(numbered))).scalar() or 0)
+        return highest_number(executor, self._index)
 
     def count(self, executor: Executor, terms: Sequence[Term], most: int | None) -> dict[Term, int]:
         """How many rows have each of these terms, in one statement."""
-        if not terms:
-            return {}
-        counts = []
-        for term in terms:
-            rows: Select[Any] = select(literal_column("1")).select_from(self._fts).where(self._matches(phrase(term)))
-            if most is not None:
-                rows = rows.limit(most)
-            counts.append(select(func.count()).select_from(rows.subquery()).scalar_subquery())
-        return dict(zip(terms, executor.execute(select(*counts)).one(), strict=True))
+        return count_rows(executor, self._fts, lambda term: self._matches(SYNTAX.term(term)), terms, most)
 
     def candidates(
         self,
@@ -68,13 +62,13 @@ class PostgresText:
         telling = sorted(tells, key=tells.__getitem__, reverse=True)[:MOST_RANKED]
         score: Any = literal(0.0, Float())
         for term in telling:
-            found = cast(literal(phrase(term)), TSQUERY)
+            found = cast(literal(SYNTAX.term(term)), TSQUERY)
             tell = literal(tells[term], Float()) * (1 + func.ts_rank(fts.c.terms, found))
             score += case((fts.c.terms.op("@@", is_comparison=True)(found), tell), else_=0.0)
         # Long rows have more of everything.
         score /= 1 + func.ln(1 + func.length(fts.c.terms))
         statement = select(fts.c.id).join(index.table, index.key == fts.c.id)
-        statement = statement.where(self._matches(expression(query)), condition)
+        statement = statement.where(self._matches(SYNTAX.expression(query)), condition)
         best = statement.order_by(score.desc(), fts.c.id.desc()).limit(limit)
         return [index.key.type.python_type(str(key)) for key in executor.execute(best).scalars()]
 
@@ -109,27 +103,3 @@ class PostgresText:
             cast(literal(expression_text), TSQUERY)
         )
         return matches
-
-
-def expression(query: Query) -> str:
-    """A query as `tsquery` reads it."""
-    ways = " | ".join(_way(one) for one in query.alternatives)
-    return _without(f"({ways})", query.excluded)
-
-
-def _way(alternative: Alternative) -> str:
-    required = " & ".join(phrase(term) for term in alternative.required)
-    return f"({_without(f'({required})', alternative.excluded)})"
-
-
-def _without(expression_text: str, excluded: Sequence[Sequence[Term]]) -> str:
-    for group in excluded:
-        expression_text += f" & !({' & '.join(phrase(term) for term in group)})"
-    return expression_text
-
-
-def phrase(term: Term) -> str:
-    """A term as `tsquery` reads it; its words have nothing but letters, digits and marks."""
-    words = pairs(term.words[0]) if term.is_run else term.words
-    star = ":*" if term.is_prefix else ""
-    return "(" + " <-> ".join(f"'{word}'" for word in words) + star + ")"

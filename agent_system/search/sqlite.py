@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Integer, bindparam, column, func, literal, literal_column, select, table
 from sqlalchemy.exc import DatabaseError
 
-from agent_system.search.text import pairs
+from agent_system.search.counting import count_rows, highest_number
+from agent_system.search.syntax import Syntax
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement
 
     from agent_system.database.executor import Executor
     from agent_system.search.index import TextIndex
-    from agent_system.search.query import Alternative, Query, Term
+    from agent_system.search.query import Query, Term
 
-__all__ = ["SqliteText"]
+__all__ = ["SYNTAX", "SqliteText"]
+
+# Every word is quoted, so that none of them is an operator.
+SYNTAX = Syntax(any_of=" OR ", all_of=" AND ", except_=" NOT ", phrase=('"', " ", '"', ""), star=" *")
 
 
 class SqliteText:
@@ -33,20 +37,11 @@ class SqliteText:
 
     def size(self, executor: Executor) -> int:
         """The highest number that a row has."""
-        numbered = self._index.key if self._index.numbers is None else self._index.numbers.c.id
-        return int(executor.execute(select(func.max(numbered))).scalar() or 0)
+        return highest_number(executor, self._index)
 
     def count(self, executor: Executor, terms: Sequence[Term], most: int | None) -> dict[Term, int]:
         """How many rows have each of these terms, in one statement."""
-        if not terms:
-            return {}
-        counts = []
-        for term in terms:
-            rows: Select[Any] = select(literal_column("1")).select_from(self._fts).where(self._matches(phrase(term)))
-            if most is not None:
-                rows = rows.limit(most)
-            counts.append(select(func.count()).select_from(rows.subquery()).scalar_subquery())
-        return dict(zip(terms, executor.execute(select(*counts)).one(), strict=True))
+        return count_rows(executor, self._fts, lambda term: self._matches(SYNTAX.term(term)), terms, most)
 
     def candidates(
         self,
@@ -60,7 +55,7 @@ class SqliteText:
     ) -> list[Any]:
         """The keys of the rows that match, by FTS5's own rank."""
         index = self._index
-        matching = self._matches(expression(query))
+        matching = self._matches(SYNTAX.expression(query))
         if index.numbers is not None:
             numbers = index.numbers
             statement = select(numbers.c.document_id).join_from(self._fts, numbers, numbers.c.id == self._fts.c.rowid)
@@ -103,27 +98,3 @@ class SqliteText:
             bindparam(None, expression_text)
         )
         return matches
-
-
-def expression(query: Query) -> str:
-    """A query as FTS5 reads it; every word is quoted, so that none of them is an operator."""
-    ways = " OR ".join(_way(one) for one in query.alternatives)
-    return _without(f"({ways})", query.excluded)
-
-
-def _way(alternative: Alternative) -> str:
-    required = " AND ".join(phrase(term) for term in alternative.required)
-    return f"({_without(f'({required})', alternative.excluded)})"
-
-
-def _without(expression_text: str, excluded: Sequence[Sequence[Term]]) -> str:
-    for group in excluded:
-        expression_text += f" NOT ({' AND '.join(phrase(term) for term in group)})"
-    return expression_text
-
-
-def phrase(term: Term) -> str:
-    """A term as FTS5 reads it."""
-    words = pairs(term.words[0]) if term.is_run else term.words
-    star = " *" if term.is_prefix else ""
-    return f'"{" ".join(words)}"{star}'
