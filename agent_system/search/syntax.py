@@ -24,7 +24,7 @@ class Syntax:
     except_: str
     """Between what matches and a group in brackets that must not."""
     phrase: tuple[str, str, str, str]
-    """Before, between and behind the words of a term, which are nothing but letters, digits and marks, and at its end."""
+    """Before, between and behind the words of a term, which are letters, digits and marks, and at its end."""
     star: str
     """Behind the words, where the last one is a beginning."""
 
