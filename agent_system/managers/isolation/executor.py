@@ -108,6 +108,10 @@ class ScopedExecutor:
         """Let those who wait for changes look."""
         self._inner.notify()
 
+    def prefer_indexes(self) -> None:
+        """As the executor below."""
+        self._inner.prefer_indexes()
+
     def forget(self) -> None:
         """Let what is deleted from now on leave nothing behind in the file."""
         self._inner.forget()

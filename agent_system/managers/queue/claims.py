@@ -75,7 +75,7 @@ class Claims:
     def claim(
         self, executor: Executor, request: ClaimRequest, wanted: int, *, after: Sequence[Completion] = ()
     ) -> list[Any]:
-        """Claim up to so many jobs, the most urgent first.
+        """Claim up to so many jobs, the most urgent first; the executor should prefer indexes.
 
         Args:
             after: What was done before in the same transaction: others may wait for its end too.

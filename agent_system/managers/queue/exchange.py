@@ -17,6 +17,7 @@ __all__ = ["complete_all", "exchange_all"]
 
 def complete_all(executor: Executor, settlements: Settlements, done: Sequence[Completion], now: datetime) -> set[int]:
     """Complete jobs, and tell those who waited for it; returns the ids of those that were."""
+    executor.prefer_indexes()
     completed = settlements.complete(executor, done, now)
     settlements.announce(executor, done)
     return completed
@@ -34,6 +35,7 @@ def exchange_all(
     """Complete jobs and claim so many; returns the ids of those that were completed, and the driver's rows."""
     if not wanted or request.types == ():
         return (complete_all(executor, settlements, done, now) if done else set()), []
+    executor.prefer_indexes()
     completed = settlements.complete(executor, done, now) if done else set()
     # The claim reads the rules, by which it knows who waited.
     return completed, claims.claim(executor, request, wanted, after=done)

@@ -89,6 +89,7 @@ class Settlements:
 
     def prolong(self, executor: Executor, rows: Sequence[tuple[int, int]], until: datetime) -> set[int]:
         """Prolong leases, given as id and token; returns the ids of those that were."""
+        executor.prefer_indexes()
         values = {"rows": dump_rows(rows), "until": until}
         return {row[0] for row in executor.fetch(self._prolong, self._prolong.encode(values))}
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from agent_system.database.executor import PostgresExecutor, SqliteExecutor
+from agent_system.database.executor import PREFER_INDEXES, PostgresExecutor, SqliteExecutor
 from agent_system.entity_manager import EntityManager
+from tests import requirements as requires
 from tests.clock import Clock
 
 if TYPE_CHECKING:
@@ -102,6 +103,28 @@ async def test_no_statement_of_a_workers_round_looks_at_what_is_over(
     for plan, parameters in statements.values():
         explained = await explain(database, plan, parameters, keyword)
         assert not SCANS.search(explained), f"{plan.sql}\n{explained}"
+
+
+@requires.server_connection
+async def test_statistics_from_before_let_no_claim_sort_what_waits(database: DatabaseManager, clock: Clock) -> None:
+    em = EntityManager(database, clock=clock)
+    # The server has never looked at the table, and believes that next to nothing of it waits.
+    await em.queue.enqueue_many([{"task_type": "a"}] * 3_000)
+    with heard_plans() as heard:
+        jobs = await em.queue.claim(50, types=["a"])
+        await em.queue.exchange([em.queue.completion(job) for job in jobs], 50, types=["a"])
+    plans = {
+        plan.sql: (plan, parameters) for plan, parameters in heard if plan.sql.startswith(("WITH picked", "UPDATE"))
+    }
+    assert len(plans) == 2
+    async with database.engine.connect() as connection:
+        await connection.exec_driver_sql(PREFER_INDEXES)
+        for plan, parameters in plans.values():
+            rows = await connection.exec_driver_sql(f"EXPLAIN {plan.sql}", tuple(parameters))
+            explained = "\n".join(row[0] for row in rows)
+            assert not re.search(r"Seq Scan on queue|Bitmap", explained), explained
+            # What has been found is put in order, nothing else.
+            assert explained.count("Sort  (") <= 1, explained
 
 
 async def test_jobs_that_are_over_are_purged_and_counted(em: EntityManager, clock: Clock) -> None:
