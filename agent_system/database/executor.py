@@ -40,11 +40,12 @@ CHANNEL = "agent_system"
 """Where PostgreSQL's notifications go."""
 NOTIFY = f"NOTIFY {CHANNEL}"
 # What is forbidden counts as so dear that the server would compile the statement first, hence `jit`.
-PREFER_INDEXES = "SELECT " + ", ".join(
-    f"set_config('{name}', 'off', true)" for name in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit")
+PREFER_INDEXES = (
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),"
+    " set_config('enable_sort', 'off', true), set_config('jit', 'off', true)"
 )
-"""Keeps PostgreSQL from sorting all that waits: a claim of 144 of 12,000 jobs, of which old statistics promised 16, took
-12 ms and then 1.4."""
+"""Keeps PostgreSQL from sorting all that waits: a claim of 144 of 12,000 jobs, of which old statistics promised 16,
+took 12 ms without it and takes 1.4 ms."""
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
