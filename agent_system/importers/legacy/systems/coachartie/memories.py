@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_system.importers.legacy.accounts import person
-from agent_system.importers.legacy.conflicts import Abandon
 from agent_system.importers.legacy.converters import (
     NOW,
     constant,
@@ -20,23 +19,14 @@ from agent_system.importers.legacy.converters import (
 )
 from agent_system.importers.legacy.description import Table
 from agent_system.importers.legacy.keeping import metadata
-from agent_system.types import MemoryKind, MemoryStatus
+from agent_system.importers.legacy.remembered import ONCE
+from agent_system.types import MemoryKind
 
 if TYPE_CHECKING:
-    from agent_system.importers.legacy.conflicts import Conflicts
     from agent_system.importers.legacy.converters import Converter
 
 __all__ = ["TABLES"]
 
-# One content is recalled once; what else was written of it, another time or importance, stays as it is.
-ONCE: Conflicts = (
-    Abandon(
-        on=("content_hash", "scope_key", "kind"),
-        changes={"status": MemoryStatus.ARCHIVED},
-        why="the same is remembered already, this one is archived",
-        when=lambda values: values["status"] is MemoryStatus.ACTIVE,
-    ),
-)
 SHARED: dict[str, Converter] = {
     "user_id": person("user_id", "user_identities"),
     "content": required(text("content"), "content"),
