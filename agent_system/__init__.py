@@ -15,7 +15,8 @@ Read next: `agent_system.models` (the tables), `entity_manager.py` (what can be 
 carried out).
 """
 
-from agent_system.database.manager import DatabaseManager, get_database_connection
+from agent_system.database.connection import get_database_connection
+from agent_system.database.manager import DatabaseManager
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import AgentSystemError
 from agent_system.managers.core.pagination import Page

@@ -135,6 +135,15 @@ class DatabaseSettings(BaseSettings):
     transaction_warn_seconds: Seconds = Field(5.0, description="a transaction open for longer is warned about")
     transaction_timeout_seconds: Seconds = Field(30.0, description="a transaction open for longer is rolled back")
 
+    # Upkeep.
+    maintenance_seconds: Seconds | None = Field(
+        60.0, description="time between two rounds of upkeep (log, statistics, free pages); None: no rounds"
+    )
+    long_read_seconds: Seconds = Field(300.0, description="a transaction on PostgreSQL open for longer is warned about")
+    wal_limit_mib: int = Field(
+        1_024, ge=1, le=1_048_576, description="a longer write-ahead log ends the reading session that keeps it so long"
+    )
+
     # Speed against safety and memory.
     durability: Durability = Field(Durability.FULL, description="what an acknowledged write survives")
     checkpoint_pages: int = Field(

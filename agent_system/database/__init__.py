@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from agent_system.database.manager import DatabaseManager, get_database_connection
+from agent_system.database.connection import get_database_connection
+from agent_system.database.manager import DatabaseManager
 
 __all__ = ["DatabaseManager", "get_database_connection"]

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
     from agent_system.database.cursors import Fetched
 
-__all__ = ["FusedConnection", "FusedDBAPI", "WriteTurn"]
+__all__ = ["FusedConnection", "FusedDBAPI", "WriteTurn", "begin_on"]
 
 
 class WriteTurn(Protocol):
-    """The right to write to the file: one holder in a process at a time, in the order of asking."""
+    """The right to write to the file, one holder in a process at a time in the order of asking; or to read it."""
+
+    only_reads: bool
+    """Whether it is none to write."""
 
     async def begin(self, lane: Lane) -> None:
         """Wait for the turn, then for the lock of other processes, and begin the transaction."""
@@ -65,7 +68,8 @@ def _execute_many(lane: Lane, operation: str, parameters: Any, *, in_transaction
     return execute_many(lane.raw, operation, parameters)
 
 
-def _begin(lane: Lane, mode: str, *, only_reads: bool) -> None:
+def begin_on(lane: Lane, mode: str, *, only_reads: bool) -> None:
+    """Begin a transaction on the lane's thread."""
     if only_reads:
         # It has no turn, so it must not become a writer by mistake.
         lane.raw.execute("PRAGMA query_only = ON")
@@ -142,8 +146,9 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
     def _begin(self, mode: str, turn: WriteTurn | None) -> None:
         if turn is None:
             self._only_reads = mode == "DEFERRED"
-            await_only(self.lane.run(_begin, self.lane, mode, only_reads=self._only_reads))
+            await_only(self.lane.run(begin_on, self.lane, mode, only_reads=self._only_reads))
             return
+        self._only_reads = turn.only_reads
         await_only(turn.begin(self.lane))
         self.turn = turn
 

@@ -105,6 +105,8 @@ class ConnectionOptions:
         affected = library_verdict().has_wal_reset_bug
         statements = [
             f"PRAGMA busy_timeout = {min(self.busy_timeout_ms, BUSY_TIMEOUT_MS_LIMIT)}",
+            # Says something only to a file without tables: free pages can be given back a few at a time later on.
+            "PRAGMA auto_vacuum = INCREMENTAL",
             "PRAGMA journal_mode = WAL",
             f"PRAGMA synchronous = {self.synchronous}",
             f"PRAGMA foreign_keys = {'ON' if self.foreign_keys else 'OFF'}",

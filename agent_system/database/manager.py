@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from agent_system.database.dialects.registry import prepare_backend
 from agent_system.database.engine import resolve_url
 from agent_system.database.lanes import uncancelled
+from agent_system.database.maintenance import Maintenance
 from agent_system.database.migrations import prepare_schema
 from agent_system.database.transactions import Transaction, current_transaction, entered, nested
 from agent_system.database.translate import translated
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
 
-__all__ = ["DatabaseManager", "get_database_connection"]
+__all__ = ["DatabaseManager"]
 
 T = TypeVar("T")
 
@@ -74,6 +75,7 @@ class DatabaseManager:
         self.auto_migrate = settings.auto_migrate if auto_migrate is None else auto_migrate
         self.url: URL = resolve_url(path_or_url, settings)
         self._backend: Backend | None = None
+        self._maintenance: Maintenance | None = None
         self._is_connecting = False
         self._process_id = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,6 +105,8 @@ class DatabaseManager:
             self._is_connecting = False
         self._process_id = os.getpid()
         self._loop = asyncio.get_running_loop()
+        self._maintenance = Maintenance(self._backend, self.settings.maintenance_seconds)
+        self._maintenance.start()
         return self
 
     async def _open_backend(self) -> Backend:
@@ -123,6 +127,8 @@ class DatabaseManager:
         if os.getpid() != self._process_id:
             # The connections belong to the parent process; closing them here would drop its locks.
             return
+        if self._maintenance is not None:
+            await uncancelled(self._maintenance.close())
         with translated():
             await uncancelled(backend.close())
 
@@ -279,6 +285,12 @@ class DatabaseManager:
         with translated():
             await backend.scrub(rebuild=rebuild)
 
+    async def maintain(self) -> None:
+        """Do now what is done every `maintenance_seconds`: shorten the log, renew statistics, give free pages back."""
+        backend = self._connected()
+        backend.check_may_write()
+        await Maintenance(backend, None).round()
+
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""
         with translated():
@@ -330,10 +342,3 @@ class DatabaseManager:
             message = "this manager belongs to another event loop: connect one in each loop"
             raise NotConnectedError(message)
         return backend
-
-
-@asynccontextmanager
-async def get_database_connection(path_or_url: str | os.PathLike[str] | None = None) -> AsyncIterator[DatabaseManager]:
-    """Give a connected `DatabaseManager` for the block (seed 001's connection pattern)."""
-    async with DatabaseManager(path_or_url) as db:
-        yield db

@@ -33,6 +33,8 @@ class SessionTurn:
         timeout_seconds: One that is open for longer is rolled back.
     """
 
+    only_reads = False
+
     def __init__(self, turn: Turn, *, warn_seconds: float, timeout_seconds: float) -> None:
         self._turn = turn
         self._warn_seconds = warn_seconds

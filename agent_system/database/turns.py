@@ -37,6 +37,8 @@ class Turn:
     It is handed from holder to holder, so that nobody who asks at the right moment can pass those who wait.
     """
 
+    only_reads = False
+
     def __init__(self, lock_timeout_seconds: float) -> None:
         self._timeout = lock_timeout_seconds
         self._is_taken = False

@@ -142,6 +142,13 @@ class Backend(Protocol):
     async def scrub(self, *, rebuild: bool) -> None:
         """Take away what deletions have left behind; with `rebuild`, also what was deleted long ago."""
 
+    async def maintain(self, now: float) -> None:
+        """Do what the database needs from time to time, as far as it is due.
+
+        Args:
+            now: Seconds by a clock that only rises.
+        """
+
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work as one transaction."""
 

@@ -14,6 +14,7 @@ from agent_system.clock import utc_now
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.postgresql_changes import PostgresChanges
 from agent_system.database.dialects.postgresql_queries import run_query
+from agent_system.database.dialects.postgresql_upkeep import warn_of_long_transactions
 from agent_system.database.engine import IDLE_LIMIT, create_engine, dispose
 from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
@@ -105,6 +106,13 @@ class PostgresBackend:
         """Let the server give the space of deleted rows free; its own logs and archives are its administrator's."""
         async with self._autocommit.connect() as connection:
             await connection.exec_driver_sql("VACUUM FULL" if rebuild else "VACUUM")
+
+    async def maintain(self, now: float) -> None:
+        """Tell who keeps the server from taking dead rows away; the rest its autovacuum does."""
+        del now
+        with translated():
+            async with self._autocommit.connect() as connection:
+                await warn_of_long_transactions(connection, self._settings.long_read_seconds)
 
     async def write(self, work: Work[T]) -> T:
         """Run a writing unit of work as one transaction; repeated when the server broke a deadlock."""

@@ -23,6 +23,7 @@ from agent_system.database.dialects.sqlite_changes import SqliteChanges, announc
 from agent_system.database.dialects.sqlite_queries import run_query
 from agent_system.database.dialects.sqlite_scrub import scrub
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
+from agent_system.database.dialects.sqlite_upkeep import SqliteUpkeep
 from agent_system.database.driver import is_broken, is_busy, library_verdict, sqlite
 from agent_system.database.engine import (
     TRANSACTION_MODE,
@@ -33,6 +34,7 @@ from agent_system.database.engine import (
 )
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy, InlineReader
+from agent_system.database.readings import Readings, ReadingTurn
 from agent_system.database.session_turn import SessionTurn
 from agent_system.database.translate import FAILURES, translate, translated
 from agent_system.database.turns import Backoff, Turn
@@ -87,6 +89,8 @@ class SqliteBackend:
         self._cache: HotCache | None = None
         self._courtesy = Courtesy()
         self._renewal: asyncio.Task[None] | None = None
+        self._readings = Readings()
+        self._upkeep = SqliteUpkeep(self._path, self._turn, self._lanes, self._readings, settings=settings)
 
     @property
     def dialect(self) -> Dialect:
@@ -105,7 +109,7 @@ class SqliteBackend:
         self._checkpointer = Checkpointer(
             self._path,
             self._turn,
-            lambda: (self._writing.lane, self._reading.lane),
+            self._lanes,
             pages=self._settings.checkpoint_pages,
         )
         self._writer = Writer(
@@ -118,6 +122,9 @@ class SqliteBackend:
             after_commit=self._after_commit,
             reopen=self._reopen_writer,
         )
+
+    def _lanes(self) -> tuple[Lane, Lane]:
+        return self._writing.lane, self._reading.lane
 
     async def _check_out(self, *, writes: bool) -> _Post:
         connection = await self.engine.connect()
@@ -269,7 +276,7 @@ class SqliteBackend:
     def session_options(self, *, read_only: bool) -> dict[str, Any]:
         """A session that may write takes its turn when its transaction begins; a reading one needs none."""
         if read_only:
-            return {TRANSACTION_MODE: "DEFERRED"}
+            return {TRANSACTION_MODE: "DEFERRED", WRITE_TURN: ReadingTurn(self._readings)}
         warn, timeout = self._settings.transaction_warn_seconds, self._settings.transaction_timeout_seconds
         turn = SessionTurn(self._turn, warn_seconds=warn, timeout_seconds=timeout)
         return {TRANSACTION_MODE: "IMMEDIATE", WRITE_TURN: turn}
@@ -298,6 +305,10 @@ class SqliteBackend:
         self._last_commit = utc_now()
         announce(self._writing.executor, self._path)
         self._checkpointer.consider()
+
+    async def maintain(self, now: float) -> None:
+        """Shorten the log, renew statistics and give free pages back, as far as it is due."""
+        await self._upkeep.run(now)
 
     def changes(self) -> SqliteChanges:
         """Begin to watch for commits."""

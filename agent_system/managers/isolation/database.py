@@ -157,6 +157,10 @@ class ScopedDatabase(DatabaseManager):
         del rebuild
         _refuse("scrub()")
 
+    async def maintain(self) -> None:
+        """Not there in a scope."""
+        _refuse("maintain()")
+
     async def health(self) -> EngineHealth:
         """Not there in a scope."""
         _refuse("health()")
