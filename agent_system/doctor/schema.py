@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy import column, insert, table
-
+from agent_system.database.dialects.full_text import FULL_TEXT_INDEXES, full_text_command
 from agent_system.database.migrations import check_schema, current_revision, head_revision
 from agent_system.doctor.findings import Finding, Severity
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["check_full_text", "check_integrity", "check_references", "check_revision"]
 
 SHOWN = 20
-FULL_TEXT = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%fts5%'"
 
 
 async def check_revision(patient: Patient) -> Iterator[Finding]:
@@ -82,7 +80,7 @@ async def check_references(patient: Patient) -> Iterator[Finding]:
 async def check_full_text(patient: Patient) -> Iterator[Finding]:
     """Compare every full-text index with its table."""
     found = []
-    for (name,) in await patient.rows(FULL_TEXT):
+    for (name,) in await patient.rows(str(FULL_TEXT_INDEXES)):
         if await _agrees(patient, name):
             continue
         found.append(
@@ -106,9 +104,8 @@ async def _agrees(patient: Patient, name: str) -> bool:
 
 
 async def _command(patient: Patient, name: str, command: str, rank: int | None = None) -> None:
-    """Give a full-text index one of its commands, which are written as rows."""
-    values = {name: command} | ({} if rank is None else {"rank": rank})
-    statement = insert(table(name, *map(column, values))).values(values)
+    """Give a full-text index one of its commands."""
+    statement = full_text_command(name, command, rank)
 
     def work(executor: Executor) -> None:
         executor.execute(statement)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Integer, bindparam, column, func, literal, literal_column, select, table
 from sqlalchemy.exc import DatabaseError
 
+from agent_system.database.dialects.full_text import full_text_command
 from agent_system.search.counting import count_rows, highest_number
 from agent_system.search.syntax import Syntax
 
@@ -88,10 +89,8 @@ class SqliteText:
             return f"{self._index.name}: {exc.orig}"
         return None
 
-    def _command(self, executor: Executor, command: str, **values: Any) -> None:
-        name = self._index.name
-        fts = table(name, column(name), column("rank"))
-        executor.execute(fts.insert().values({name: command, **values}))
+    def _command(self, executor: Executor, command: str, rank: int | None = None) -> None:
+        executor.execute(full_text_command(self._index.name, command, rank))
 
     def _matches(self, expression_text: str) -> ColumnElement[bool]:
         matches: ColumnElement[bool] = self._fts.c[self._index.name].op("MATCH", is_comparison=True)(

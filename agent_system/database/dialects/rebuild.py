@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from alembic.ddl.base import RenameTable
-from sqlalchemy import column, event, insert, text
-from sqlalchemy import table as quick_table
+from sqlalchemy import event, text
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
+
+from agent_system.database.dialects.full_text import full_text_command
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -78,7 +79,7 @@ class _Rebuilds:
             connection.exec_driver_sql(trigger)
         index = f"{table}_fts"
         if "USING FTS5" in str(connection.execute(_DEFINITION, {"table": index}).scalar()).upper():
-            connection.execute(insert(quick_table(index, column(index))).values({index: "rebuild"}))
+            connection.execute(full_text_command(index, "rebuild"))
         key = self._keys.pop(table, None)
         if key is not None:
             connection.execute(_FORGET_KEY, {"table": table})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import column, insert, table
-
+from agent_system.database.dialects.full_text import FULL_TEXT_INDEXES, full_text_command
 from agent_system.database.driver import is_busy, sqlite
 from agent_system.database.turns import Backoff
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from agent_system.database.turns import Turn
 
 __all__ = ["scrub"]
-
-FULL_TEXT = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%USING fts5%'"
 
 
 async def scrub(lane: Lane, turn: Turn, lock_timeout_seconds: float, *, rebuild: bool) -> None:
@@ -48,10 +45,10 @@ async def scrub(lane: Lane, turn: Turn, lock_timeout_seconds: float, *, rebuild:
 def _scrub(raw: sqlite3.Connection, rebuild: bool) -> None:  # noqa: FBT001 (passed through a lane)
     raw.execute("PRAGMA secure_delete = ON").fetchall()
     try:
-        for (name,) in raw.execute(FULL_TEXT).fetchall():
-            # Deleted words stay in the index's segments until these are merged. The column that is called as the table
-            # takes commands.
-            raw.execute(str(insert(table(name, column(name)))), {name: "optimize"})
+        for (name,) in raw.execute(str(FULL_TEXT_INDEXES)).fetchall():
+            # Deleted words stay in the index's segments until these are merged.
+            command = full_text_command(name, "optimize").compile()
+            raw.execute(str(command), command.params)
         if rebuild:
             raw.execute("VACUUM")
         busy, _in_log, _moved = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
