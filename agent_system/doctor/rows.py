@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, func, or_, select, update
 
 from agent_system.doctor.findings import Finding, Severity
+from agent_system.managers.conversations.stale_streams import is_stale_stream
 from agent_system.models import metadata
 from agent_system.models.columns import Json, UtcDateTime
-from agent_system.types import StreamingState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,6 @@ __all__ = ["check_counts", "check_json", "check_moments", "check_stalled"]
 EXAMPLES = 5
 # A clock may be a little ahead of the one that we ask.
 TOLERANCE = timedelta(minutes=5)
-STREAM_IS_STALE = timedelta(hours=1)
 # Columns that speak of what is to come; everything else has happened.
 FUTURE = frozenset(
     {"expires_at", "scheduled_for", "lease_expires_at", "due_at", "deadline", "valid_from", "next_run_at"}
@@ -82,10 +81,7 @@ async def check_counts(patient: Patient) -> Iterator[Finding]:
 async def check_stalled(patient: Patient) -> Iterator[Finding]:
     """Find messages whose streaming nobody goes on with."""
     messages = metadata.tables["messages"]
-    is_stale = (messages.c.streaming_state == StreamingState.STREAMING) & (
-        messages.c.updated_at < patient.now - STREAM_IS_STALE
-    )
-    statement = select(func.count()).select_from(messages).where(is_stale)
+    statement = select(func.count()).select_from(messages).where(is_stale_stream(patient.now))
     count = await patient.db.read(lambda executor: executor.execute(statement).scalar_one())
     if not count:
         return iter(())

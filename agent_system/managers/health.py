@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, func, select, table, text
 
 from agent_system.database.migrations import head_revision
 from agent_system.errors import DatabaseError
+from agent_system.managers.conversations.stale_streams import is_stale_stream
 from agent_system.models import metadata
-from agent_system.types import JobStatus, StreamingState, TaskStatus
+from agent_system.types import JobStatus, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
 
 __all__ = ["SystemHealth", "measure"]
-
-# A stream without a new chunk for so long has lost its program.
-STREAM_IS_STALE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,14 +89,13 @@ async def measure(db: DatabaseManager, clock: Callable[[], datetime]) -> SystemH
 
 def _figures(now: datetime) -> Select[Any]:
     jobs, tasks, messages = (metadata.tables[name] for name in ("queue", "tasks", "messages"))
-    is_streaming = messages.c.streaming_state == StreamingState.STREAMING
     counted = {
         "queue_backlog": (jobs, jobs.c.status == JobStatus.PENDING),
         "queue_running": (jobs, jobs.c.status == JobStatus.IN_PROGRESS),
         "queue_stalled": (jobs, jobs.c.lease_expires_at < now),
         "queue_dead_letters": (jobs, jobs.c.status == JobStatus.FAILED),
         "tasks_running": (tasks, tasks.c.status == TaskStatus.RUNNING),
-        "streams_stalled": (messages, is_streaming & (messages.c.updated_at < now - STREAM_IS_STALE)),
+        "streams_stalled": (messages, is_stale_stream(now)),
     }
     figures = [
         select(func.count()).select_from(of).where(which).scalar_subquery().label(name)
