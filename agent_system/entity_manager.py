@@ -52,6 +52,7 @@ from agent_system.managers.queue.queue import QueueManager
 from agent_system.managers.records.goals import GoalManager
 from agent_system.managers.records.logs import LogManager
 from agent_system.managers.records.todos import TodoManager
+from agent_system.managers.retention import RetentionManager
 from agent_system.managers.reviews.effectiveness import EffectivenessManager
 from agent_system.managers.reviews.opportunities import OpportunityManager
 from agent_system.managers.reviews.reviews import ReviewManager
@@ -104,6 +105,7 @@ class EntityManager:
         self.process_instances = ProcessInstanceManager(db, clock=clock)
         self.events = EventManager(db, clock=clock)
         self.audit = AuditManager(db, clock=clock)
+        self.retention = RetentionManager(db, clock=clock)
         self.relations = RelationManager(db, clock=clock)
         self.users = UserManager(db, clock=clock)
         self.identities = IdentityManager(db, clock=clock)

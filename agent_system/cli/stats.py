@@ -11,7 +11,7 @@ from agent_system.cli.context import await_, facade, options_of
 from agent_system.cli.output import console, duration, print_json, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
@@ -24,9 +24,13 @@ __all__ = ["stats"]
 
 def stats(
     context: typer.Context,
+    sizes: Annotated[bool, typer.Option("--sizes", help="The size of each table; reads the whole file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Add up tool calls, tokens and cost; what nobody measured, reported or priced is counted apart."""
+    if sizes:
+        _show_sizes(await_(_sizes(options_of(context))), as_json=as_json)
+        return
     tools, total, models = await_(_read(options_of(context)))
     if as_json:
         print_json(
@@ -45,6 +49,21 @@ def stats(
 async def _read(options: Options) -> tuple[list[ToolStatistics], TokenSummary, list[ModelTokens]]:
     async with facade(options, auto_migrate=False) as em:
         return await em.tool_usage.statistics(), await em.token_usage.summary(), await em.token_usage.by_model()
+
+
+async def _sizes(options: Options) -> dict[str, int | None]:
+    async with facade(options, auto_migrate=False) as em:
+        return await em.db.sizes()
+
+
+def _show_sizes(sizes: Mapping[str, int | None], *, as_json: bool) -> None:
+    largest = sorted(sizes.items(), key=lambda item: (-(item[1] or 0), item[0]))
+    if as_json:
+        print_json({"tables": dict(largest)})
+        return
+    known = [size for size in sizes.values() if size is not None]
+    rows = [*largest, ("all", sum(known) if known else None)]
+    console().print(table("Tables with their indexes", ("table", "bytes"), rows, right=("bytes",)))
 
 
 def tools_table(tools: Sequence[ToolStatistics]) -> Table:

@@ -296,6 +296,11 @@ class DatabaseManager:
         with translated():
             return await self._connected().health()
 
+    async def sizes(self) -> dict[str, int | None]:
+        """Return the bytes of each table with its indexes, None where the engine cannot tell; reads the whole file."""
+        with translated():
+            return await self._connected().sizes()
+
     def complete(self, table: str, values: dict[str, Any]) -> None:
         """Fill in what a scope says about a new row of a table; a database without a scope says nothing."""
 

@@ -164,5 +164,8 @@ class Backend(Protocol):
     def changes(self) -> Changes:
         """Begin to watch for commits."""
 
+    async def sizes(self) -> dict[str, int | None]:
+        """The bytes of each table with its indexes; None where the engine cannot tell."""
+
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""

@@ -51,6 +51,12 @@ HEALTH = text(
 )
 
 
+SIZES = text(
+    "SELECT relname, pg_total_relation_size(oid) FROM pg_class"
+    " WHERE relkind IN ('r', 'm') AND relnamespace = current_schema()::regnamespace"
+)
+
+
 class _Answer(NamedTuple):
     """What the server tells about itself."""
 
@@ -177,6 +183,11 @@ class PostgresBackend:
     def changes(self) -> PostgresChanges:
         """Begin to listen for notifications."""
         return PostgresChanges(self._url, self._settings)
+
+    async def sizes(self) -> dict[str, int | None]:
+        """The bytes of each table with its indexes and what is stored beside it."""
+        async with self._autocommit.connect() as connection:
+            return dict((await connection.execute(SIZES)).tuples().all())
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""

@@ -22,6 +22,7 @@ from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.sqlite_changes import SqliteChanges, announce
 from agent_system.database.dialects.sqlite_queries import run_query
 from agent_system.database.dialects.sqlite_scrub import scrub
+from agent_system.database.dialects.sqlite_sizes import sizes_of
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
 from agent_system.database.dialects.sqlite_upkeep import SqliteUpkeep
 from agent_system.database.driver import is_broken, is_busy, library_verdict, sqlite
@@ -313,6 +314,10 @@ class SqliteBackend:
     def changes(self) -> SqliteChanges:
         """Begin to watch for commits."""
         return SqliteChanges(self._path)
+
+    async def sizes(self) -> dict[str, int | None]:
+        """The bytes of each table with its indexes."""
+        return await sizes_of(self.engine)
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is; only `os.stat` touches the files."""

@@ -7,11 +7,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Float, case, delete, func, select
+from sqlalchemy import Float, case, func, select
 
-from agent_system.database.plans import compile_plan
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
+from agent_system.managers.core.pruning import delete_in_parts
 from agent_system.managers.users.identity_writer import identity_writer
 from agent_system.models import Game, metadata
 from agent_system.types import GameStatus
@@ -204,6 +204,4 @@ class GameManager(Manager[Game]):
         if older_than < timedelta(0):
             message = f"older_than must not be negative, but is {older_than}"
             raise ValidationError(message, field="older_than", entity=self.store.name)
-        statement = delete(_games).where(_games.c.updated_at < self._clock() - older_than)
-        plan = compile_plan(statement, self.plans.dialect)
-        return await self.run(lambda executor: executor.change(plan, plan.encode({})))
+        return await delete_in_parts(self._db, _games, [_games.c.updated_at < self._clock() - older_than])

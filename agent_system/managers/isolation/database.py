@@ -161,6 +161,10 @@ class ScopedDatabase(DatabaseManager):
         """Not there in a scope."""
         _refuse("maintain()")
 
+    async def sizes(self) -> dict[str, int | None]:
+        """Not there in a scope."""
+        _refuse("sizes()")
+
     async def health(self) -> EngineHealth:
         """Not there in a scope."""
         _refuse("health()")

@@ -6,12 +6,12 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
-from agent_system.database.plans import compile_plan
 from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import within
+from agent_system.managers.core.pruning import delete_in_parts
 from agent_system.managers.core.substring import find_containing
 from agent_system.managers.links.extraction import extract_urls, is_url_only, is_valid_url
 from agent_system.models import Link
@@ -182,8 +182,7 @@ class LinkManager(Manager[Link]):
             message = f"older_than must not be negative, but is {older_than}"
             raise ValidationError(message, field="older_than", entity=self.store.name)
         table = self.plans.table
-        plan = compile_plan(delete(table).where(table.c.timestamp < self._clock() - older_than), self.plans.dialect)
-        return await self.run(lambda executor: executor.change(plan, plan.encode({})))
+        return await delete_in_parts(self._db, table, [table.c.timestamp < self._clock() - older_than])
 
     # Finding.
 

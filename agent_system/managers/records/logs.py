@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
+from agent_system.managers.core.pruning import delete_in_parts
 from agent_system.models import LogEntry
 from agent_system.types import LOG_LEVEL_LEGACY, LogLevel
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from agent_system.database.executor import Executor
     from agent_system.managers.core.pagination import Page
 
 __all__ = ["LogCount", "LogManager"]
@@ -137,20 +137,8 @@ class LogManager(Manager[LogEntry]):
         if batch < 1:
             message = f"batch must be at least 1, not {batch}"
             raise ValidationError(message, field="batch", entity=self.store.name)
-        columns = self.plans.columns
-        old = select(columns["id"]).where(columns["timestamp"] < aware(before, "before"))
-        old = old.order_by(columns["timestamp"], columns["id"]).limit(batch)
-        statement = delete(self.plans.table).where(columns["id"].in_(old))
-
-        def work(executor: Executor) -> int:
-            return executor.execute(statement).rowcount
-
-        removed = 0
-        while True:
-            count = await self._db.write(work)
-            removed += count
-            if count < batch:
-                return removed
+        old = self.plans.columns["timestamp"] < aware(before, "before")
+        return await delete_in_parts(self._db, self.plans.table, [old], batch)
 
     def _between(self, since: datetime | None, until: datetime | None) -> builtins.list[ColumnElement[bool]]:
         column: Any = self.plans.columns["timestamp"]
