@@ -187,7 +187,7 @@ class PostgresBackend:
     async def sizes(self) -> dict[str, int | None]:
         """The bytes of each table with its indexes and what is stored beside it."""
         async with self._autocommit.connect() as connection:
-            return dict((await connection.execute(SIZES)).tuples().all())
+            return {str(name): int(size) for name, size in await connection.execute(SIZES)}
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is."""
