@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import time
 from contextlib import suppress
@@ -18,14 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent_system.clock import utc_now
 from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
-from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.sqlite_changes import SqliteChanges, announce
+from agent_system.database.dialects.sqlite_health import describe
 from agent_system.database.dialects.sqlite_queries import run_query
 from agent_system.database.dialects.sqlite_scrub import scrub
 from agent_system.database.dialects.sqlite_sizes import sizes_of
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
 from agent_system.database.dialects.sqlite_upkeep import SqliteUpkeep
-from agent_system.database.driver import is_broken, is_busy, library_verdict, sqlite
+from agent_system.database.driver import is_broken, is_busy, sqlite
 from agent_system.database.engine import (
     TRANSACTION_MODE,
     WRITE_TURN,
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from agent_system.database.adapter import FusedConnection
-    from agent_system.database.dialects.base import Hidden
+    from agent_system.database.dialects.base import EngineHealth, Hidden
     from agent_system.database.executor import Executor, Work
     from agent_system.database.lanes import Lane
     from agent_system.database.plans import Plan
@@ -324,24 +323,13 @@ class SqliteBackend:
         started = time.perf_counter()
         problem = await self._ping()
         latency = (time.perf_counter() - started) * 1000
-        verdict = library_verdict()
-        wal_bytes = _size(f"{self._path}-wal")
-        pool: Any = self.engine.pool
-        return EngineHealth(
-            hot_cache_size=0 if self._cache is None else len(self._cache),
-            hot_cache_hits=0 if self._cache is None else self._cache.hits,
-            hot_cache_misses=0 if self._cache is None else self._cache.misses,
-            cold_storage_connected=problem is None,
+        return describe(
+            self._path,
+            self.engine,
+            self._cache,
             write_queue_depth=self._writer.depth,
             last_sync_time=self._last_commit,
-            disk_usage=_size(self._path) + wal_bytes,
-            wal_file_size=wal_bytes,
-            engine="sqlite",
-            library_version=verdict.version,
-            library_verdict=verdict.summary,
             latency_ms=round(latency, 3),
-            pool_size=pool.size(),
-            pool_checked_out=pool.checkedout(),
             durability=self._settings.durability.value,
             problem=problem,
         )
@@ -356,10 +344,3 @@ class SqliteBackend:
 
 def _ping(executor: Executor) -> None:
     executor.execute(select(1)).all()
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 (only os.stat: design of the lock rule, see tests/integration)
-    except FileNotFoundError:
-        return 0
