@@ -139,6 +139,9 @@ class DatabaseSettings(BaseSettings):
     maintenance_seconds: Seconds | None = Field(
         60.0, description="time between two rounds of upkeep (log, statistics, free pages); None: no rounds"
     )
+    slow_query_milliseconds: float | None = Field(
+        None, gt=0, description="a statement that takes longer is logged with its plan; None: nothing is measured"
+    )
     long_read_seconds: Seconds = Field(300.0, description="a transaction on PostgreSQL open for longer is warned about")
     wal_limit_mib: int = Field(
         1_024, ge=1, le=1_048_576, description="a longer write-ahead log ends the reading session that keeps it so long"

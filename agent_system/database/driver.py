@@ -99,6 +99,8 @@ class ConnectionOptions:
     wal_pages: int = 1_000
     max_page_count: int | None = None
     foreign_keys: bool = True
+    connection_class: type[Any] | None = None
+    """Another class of connections than the driver's own, such as one that notes what is slow."""
 
     def pragmas(self) -> tuple[str, ...]:
         """The PRAGMAs of seed 003, less `mmap_size` on a library where a checkpoint may corrupt the file."""
@@ -190,6 +192,7 @@ def open_connection(database: str, options: ConnectionOptions) -> sqlite3.Connec
         cached_statements=512,
         check_same_thread=False,
         uri=database.startswith("file:"),
+        factory=options.connection_class or sqlite.Connection,
     )
     try:
         for statement in options.pragmas():

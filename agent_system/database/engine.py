@@ -123,7 +123,9 @@ def sqlite_connection_arguments(url: URL, settings: DatabaseSettings, **changes:
 
 
 def _create_sqlite(url: URL, settings: DatabaseSettings, arguments: dict[str, Any]) -> AsyncEngine:
-    changes = {key: arguments.pop(key) for key in ("foreign_keys", "max_page_count") if key in arguments}
+    changes = {
+        key: arguments.pop(key) for key in ("connection_class", "foreign_keys", "max_page_count") if key in arguments
+    }
     database, options = sqlite_connection_arguments(url, settings, **changes)
     if "poolclass" not in arguments:
         # The writer, the reader and the long-query lane are checked out for good; sessions share the rest.

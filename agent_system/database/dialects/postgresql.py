@@ -18,6 +18,7 @@ from agent_system.database.dialects.postgresql_upkeep import warn_of_long_transa
 from agent_system.database.engine import IDLE_LIMIT, create_engine, dispose
 from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
+from agent_system.database.slow_queries import SlowQueries
 from agent_system.database.translate import is_serialization_failure, translated
 from agent_system.errors import DatabaseError, TransactionError
 
@@ -72,11 +73,21 @@ class PostgresBackend:
         self.engine = create_engine(url, settings)
         self._url = url
         self._settings = settings
+        self._slow = self._observe()
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._last_commit: datetime | None = None
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def _observe(self) -> SlowQueries | None:
+        if self._settings.slow_query_milliseconds is None:
+            return None
+        slow = SlowQueries(
+            self._settings.slow_query_milliseconds / 1000, "EXPLAIN", self.session_options(read_only=True)
+        )
+        slow.listen(self.engine)
+        return slow
 
     @property
     def dialect(self) -> Dialect:
@@ -87,10 +98,14 @@ class PostgresBackend:
         """Reach the server once, so that a wrong URL is told now."""
         async with self._autocommit.connect() as connection:
             await connection.execute(text("SELECT 1"))
+        if self._slow is not None:
+            self._slow.open(self.engine)
 
     async def close(self) -> None:
         """Wait for the units of work that were accepted, then close the connections."""
         await self._idle.wait()
+        if self._slow is not None:
+            await self._slow.close()
         await dispose(self.engine)
 
     async def read(self, work: Work[T]) -> T:

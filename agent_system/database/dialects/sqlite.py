@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent_system.clock import utc_now
 from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
 from agent_system.database.dialects.sqlite_changes import SqliteChanges, announce
-from agent_system.database.dialects.sqlite_health import describe
+from agent_system.database.dialects.sqlite_health import describe, ping
 from agent_system.database.dialects.sqlite_queries import run_query
 from agent_system.database.dialects.sqlite_scrub import scrub
 from agent_system.database.dialects.sqlite_sizes import sizes_of
+from agent_system.database.dialects.sqlite_slow import slow_queries_of
 from agent_system.database.dialects.sqlite_transaction import SqliteTransaction
 from agent_system.database.dialects.sqlite_upkeep import SqliteUpkeep
 from agent_system.database.driver import is_broken, is_busy, sqlite
@@ -40,7 +39,7 @@ from agent_system.database.translate import FAILURES, translate, translated
 from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
 from agent_system.database.writer import Writer
-from agent_system.errors import DatabaseError, StatementTimeoutError
+from agent_system.errors import StatementTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.adapter import FusedConnection
     from agent_system.database.dialects.base import EngineHealth, Hidden
-    from agent_system.database.executor import Executor, Work
+    from agent_system.database.executor import Work
     from agent_system.database.lanes import Lane
     from agent_system.database.plans import Plan
     from agent_system.settings import DatabaseSettings
@@ -77,7 +76,9 @@ class SqliteBackend:
     """One open SQLite file."""
 
     def __init__(self, url: URL, settings: DatabaseSettings, temporary: Path | None = None) -> None:
-        self.engine = create_engine(url, settings)
+        self._slow = slow_queries_of(settings)
+        self._observed = {} if self._slow is None else {"connection_class": self._slow.connection_class()}
+        self.engine = create_engine(url, settings, **self._observed)
         self._url = url
         self._path = str(url.database)
         self._settings = settings
@@ -99,10 +100,12 @@ class SqliteBackend:
 
     async def open(self) -> None:
         """Check the writer and the reader out of the pool for good."""
+        if self._slow is not None:
+            self._slow.open(self.engine)
         self._writing = await self._check_out(writes=True)
         self._reading = await self._check_out(writes=False)
         if self._settings.inline_reads:
-            self._inline = InlineReader(*sqlite_connection_arguments(self._url, self._settings))
+            self._inline = InlineReader(*sqlite_connection_arguments(self._url, self._settings, **self._observed))
         if self._settings.hot_cache_size:
             self._cache = await self._reading.lane.run(self._open_cache)
             self._keep_journal()
@@ -167,6 +170,8 @@ class SqliteBackend:
             if self._renewal is not None:
                 await self._renewal
             await self._checkpointer.close()
+        if self._slow is not None:
+            await self._slow.close()
         if self._cache is not None:
             self._cache.close()
         if self._inline is not None:
@@ -320,27 +325,14 @@ class SqliteBackend:
 
     async def health(self) -> EngineHealth:
         """Measure how the engine is; only `os.stat` touches the files."""
-        started = time.perf_counter()
-        problem = await self._ping()
-        latency = (time.perf_counter() - started) * 1000
+        latency, problem = await ping(self)
         return describe(
             self._path,
             self.engine,
             self._cache,
             write_queue_depth=self._writer.depth,
             last_sync_time=self._last_commit,
-            latency_ms=round(latency, 3),
+            latency_ms=latency,
             durability=self._settings.durability.value,
             problem=problem,
         )
-
-    async def _ping(self) -> str | None:
-        try:
-            await self.read(_ping)
-        except DatabaseError as exc:
-            return str(exc)
-        return None
-
-
-def _ping(executor: Executor) -> None:
-    executor.execute(select(1)).all()

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
 
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.driver import library_verdict
+from agent_system.errors import DatabaseError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from agent_system.database.cache import HotCache
+    from agent_system.database.dialects.base import Backend
+    from agent_system.database.executor import Executor
 
-__all__ = ["describe"]
+__all__ = ["describe", "ping"]
 
 
 def describe(path: str, engine: AsyncEngine, cache: HotCache | None, **measured: Any) -> EngineHealth:
@@ -42,6 +48,20 @@ def describe(path: str, engine: AsyncEngine, cache: HotCache | None, **measured:
         pool_checked_out=pool.checkedout(),
         **measured,
     )
+
+
+async def ping(backend: Backend) -> tuple[float, str | None]:
+    """Ask for something; returns how many milliseconds that took, and what was wrong."""
+    started, problem = time.perf_counter(), None
+    try:
+        await backend.read(_ask)
+    except DatabaseError as exc:
+        problem = str(exc)
+    return round((time.perf_counter() - started) * 1000, 3), problem
+
+
+def _ask(executor: Executor) -> None:
+    executor.execute(select(1)).all()
 
 
 def _size(path: str) -> int:
