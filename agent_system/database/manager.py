@@ -15,6 +15,7 @@ from agent_system.database.engine import resolve_url
 from agent_system.database.lanes import uncancelled
 from agent_system.database.maintenance import Maintenance
 from agent_system.database.migrations import prepare_schema
+from agent_system.database.observation import observed
 from agent_system.database.transactions import Transaction, current_transaction, entered, nested
 from agent_system.database.translate import translated
 from agent_system.errors import DatabaseError, NotConnectedError, StatementTimeoutError, TransactionError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.dialects.base import Backend, Changes, EngineHealth, Hidden
     from agent_system.database.executor import Work
+    from agent_system.database.observation import Observer
     from agent_system.database.plans import Plan
 
 __all__ = ["DatabaseManager"]
@@ -47,6 +49,7 @@ class DatabaseManager:
         settings: All other settings; None reads the AGENT_SYSTEM_* variables.
         auto_migrate: Whether connect() brings the schema to head; None takes the settings' value.
         durability: What an acknowledged write survives, "full" or "normal"; None takes the settings' value.
+        observers: Who watches the operations, such as those of `agent_system.observability`.
 
     Raises:
         ConfigurationError: A setting has a value that cannot work.
@@ -65,6 +68,7 @@ class DatabaseManager:
         settings: DatabaseSettings | None = None,
         auto_migrate: bool | None = None,
         durability: str | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         settings = settings if settings is not None else DatabaseSettings()
         if durability is not None:
@@ -74,6 +78,7 @@ class DatabaseManager:
         self.settings = settings
         self.auto_migrate = settings.auto_migrate if auto_migrate is None else auto_migrate
         self.url: URL = resolve_url(path_or_url, settings)
+        self._observers = observers
         self._backend: Backend | None = None
         self._maintenance: Maintenance | None = None
         self._is_connecting = False
@@ -100,7 +105,7 @@ class DatabaseManager:
         self._is_connecting = True
         try:
             with translated():
-                self._backend = await self._open_backend()
+                self._backend = observed(await self._open_backend(), self._observers)
         finally:
             self._is_connecting = False
         self._process_id = os.getpid()
@@ -239,11 +244,6 @@ class DatabaseManager:
         """Watch for commits of any process inside the block, to wait for work without asking for it all the time.
 
         On PostgreSQL only those are seen whose unit of work called `Executor.notify`.
-
-        Example:
-            >>> async with db.changes() as changes:
-            ...     mark = changes.mark()
-            ...     await changes.changed(mark, timeout_seconds=1)
         """
         changes = self._connected().changes()
         try:
