@@ -24,6 +24,7 @@ __all__ = [
     "DatabaseSettings",
     "Durability",
     "NetworkFileSystem",
+    "PostgresBackup",
     "SqliteDriver",
     "mask_password",
 ]
@@ -54,6 +55,17 @@ class NetworkFileSystem(StrEnum):
     """It is not opened."""
     WARN = "warn"
     """It is opened with a warning: for a folder that one machine alone writes to."""
+
+
+class PostgresBackup(StrEnum):
+    """By what a PostgreSQL database is backed up."""
+
+    AUTO = "auto"
+    """By pg_dump where it is found, else by a copy of our own."""
+    DUMP = "dump"
+    """By pg_dump."""
+    COPY = "copy"
+    """By a copy of our own, which needs no programs."""
 
 
 class SqliteDriver(StrEnum):
@@ -107,6 +119,9 @@ class DatabaseSettings(BaseSettings):
     network_file_system: NetworkFileSystem = Field(
         NetworkFileSystem.REFUSE,
         description="what becomes of a SQLite file on a network file system",
+    )
+    pg_backup: PostgresBackup = Field(
+        PostgresBackup.AUTO, description="whether backups of PostgreSQL are made by pg_dump or by a copy of our own"
     )
     pg_bin: str | None = Field(None, description="folder of pg_dump and pg_restore; None: wherever PATH has them")
 

@@ -19,7 +19,7 @@ __all__ = ["Backup", "list_backups", "name_backup", "prune", "read_manifest"]
 
 # The moment stands in the name to the microsecond: two backups never share one, and the names sort by age.
 _STAMP = "%Y%m%dT%H%M%S%fZ"
-_NAME = re.compile(r"(?P<stem>.+)-(?P<stamp>\d{8}T\d{12}Z)\.(db|db\.gz|dump)")
+_NAME = re.compile(r"(?P<stem>.+)-(?P<stamp>\d{8}T\d{12}Z)\.(db|db\.gz|dump|copy)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,6 +61,7 @@ async def test_a_program_that_is_not_there_is_told(
 ) -> None:
     monkeypatch.setenv("AGENT_SYSTEM_PG_BIN", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("AGENT_SYSTEM_PG_BACKUP", "dump")
     with pytest.raises(BackupError, match="AGENT_SYSTEM_PG_BIN"):
         await create_backup(migrated_postgresql_url, tmp_path)
     assert list(tmp_path.iterdir()) == []
