@@ -69,7 +69,7 @@ class SlowQueries:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def open(self, engine: AsyncEngine) -> None:
+    def start(self, engine: AsyncEngine) -> None:
         """Begin to log, asking for plans on connections of this engine."""
         self._engine = engine
         self._loop = asyncio.get_running_loop()

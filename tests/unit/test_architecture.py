@@ -34,6 +34,8 @@ DRIVER = PACKAGE / "database" / "driver.py"
 WAL_INDEX = PACKAGE / "database" / "wal_index.py"
 # It reads the kernel's list of mounts, no file of a database.
 MOUNTS = PACKAGE / "database" / "mounts.py"
+# It reads the kernel's list of locks and names of processes.
+LOCK_HOLDERS = PACKAGE / "database" / "lock_holders.py"
 # It opens only files that it has made itself, and refuses to put one in the place of the database's.
 TEXT_FILES = PACKAGE / "managers" / "core" / "text_files.py"
 DRIVER_MODULES = {"sqlite3", "pysqlite3"}
@@ -112,7 +114,7 @@ def test_only_the_driver_module_opens_files_beside_the_database() -> None:
         place(path, node)
         for room in FILE_ROOMS
         for path in sorted(room.rglob("*.py"))
-        if path not in {DRIVER, WAL_INDEX, MOUNTS, TEXT_FILES}
+        if path not in {DRIVER, LOCK_HOLDERS, MOUNTS, TEXT_FILES, WAL_INDEX}
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and opens_a_file(node)
     ]

@@ -99,7 +99,7 @@ class PostgresBackend:
         async with self._autocommit.connect() as connection:
             await connection.execute(text("SELECT 1"))
         if self._slow is not None:
-            self._slow.open(self.engine)
+            self._slow.start(self.engine)
 
     async def close(self) -> None:
         """Wait for the units of work that were accepted, then close the connections."""

@@ -101,7 +101,7 @@ class SqliteBackend:
     async def open(self) -> None:
         """Check the writer and the reader out of the pool for good."""
         if self._slow is not None:
-            self._slow.open(self.engine)
+            self._slow.start(self.engine)
         self._writing = await self._check_out(writes=True)
         self._reading = await self._check_out(writes=False)
         if self._settings.inline_reads:
