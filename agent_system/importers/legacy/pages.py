@@ -60,7 +60,7 @@ class PageWriter:
         self._table = table
         self._book = book
         self._label = label
-        self.target = Target(em, table.target)
+        self.target = Target(em, table.target, table.columns)
 
     async def write(self, rows: Sequence[ReadyRow], *, again: bool = True) -> list[Fate]:
         """Write rows, and tell what became of each.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from agent_system.managers.core.insertion import write_all
 from agent_system.managers.core.validation import RowValidator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Column
 
@@ -37,9 +36,10 @@ class Target:
     Args:
         em: The facade.
         table: The facade's attribute, or the class of the table.
+        given: The columns that are given; None is any of them.
     """
 
-    def __init__(self, em: EntityManager, table: str | type[Any]) -> None:
+    def __init__(self, em: EntityManager, table: str | type[Any], given: Collection[str] | None = None) -> None:
         self.manager: Manager[Any] = getattr(em, table) if isinstance(table, str) else _Plain(em, table)
         self.entity = self.manager.entity
         plans = self.manager.plans
@@ -48,6 +48,7 @@ class Target:
         self.columns: Mapping[str, Column[Any]] = plans.columns
         self.key: str = plans.primary_key[0]
         self.is_counted = bool(plans.counted)
+        self._given = frozenset(self.columns if given is None else given)
         self.has_metadata = "meta" in plans.columns
 
     @cached_property
@@ -94,30 +95,42 @@ class Target:
 
         Each row by itself would have a plan of its own columns, and rows of different plans cannot travel together.
         """
-        plans, defaults = self.manager.plans, self._defaults
-        keys = [
-            key for key in self._written if key not in defaults or any(row[key] is not defaults[key] for row in rows)
-        ]
+        plans = self.manager.plans
+        keys = [key for key in self._written if self._is_needed(key, rows)]
         plan = plans.insert_counted(keys) if self.is_counted else plans.insert(keys)
-        values_of, processors = itemgetter(*plan.parameters), plan.processors
-        parameters = [
-            tuple(
-                value if process is None or value is None else process(value)
-                for value, process in zip(values_of(row), processors, strict=True)
-            )
-            for row in rows
-        ]
+        # Column by column: a loop over the cells of each row takes twice as long.
+        cells = []
+        for key, process in zip(plan.parameters, plan.processors, strict=True):
+            values = [row[key] for row in rows]
+            if process is not None:
+                values = [value if value is None else process(value) for value in values]
+            cells.append(values)
+        parameters = list(zip(*cells, strict=True))
         if not self.is_counted:
             executor.change_many(plan, parameters)
             return
-        for row, key in zip(rows, executor.insert_many(plan, parameters), strict=True):
-            row[self.key] = key
+        for row, number in zip(rows, executor.insert_many(plan, parameters), strict=True):
+            row[self.key] = number
+
+    def _is_needed(self, key: str, rows: Sequence[dict[str, Any]]) -> bool:
+        """Whether a column holds anything but what the database would put there itself."""
+        if key in self._defaults:
+            default = self._defaults[key]
+            return any(row[key] is not default for row in rows)
+        return key not in self._empty or any(row[key] or row[key] is None for row in rows)
 
     @cached_property
     def _written(self) -> list[str]:
-        """The columns that are not the database's own."""
+        """The columns that are not the database's own, nor moments of now that nobody has given."""
         plans = self.manager.plans
-        return [key for key in plans.columns if key not in plans.computed and key not in plans.counted]
+        dated = {"created_at", "updated_at"} - self._given
+        return [key for key in plans.columns if key not in plans.computed and key not in {*plans.counted, *dated}]
+
+    @cached_property
+    def _empty(self) -> frozenset[str]:
+        """The columns that are an empty object or list for the database, too."""
+        defaults = {key: getattr(column.server_default, "arg", None) for key, column in self.columns.items()}
+        return frozenset(key for key, default in defaults.items() if str(default) in {"{}", "[]"})
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:
