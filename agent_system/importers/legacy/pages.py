@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent_system.errors import IntegrityError, ValidationError
+from agent_system.errors import DatabaseError, IntegrityError, ValidationError
 from agent_system.importers.legacy.conflicts import Pending
 from agent_system.importers.legacy.rows import LEGACY
 from agent_system.importers.legacy.targets import Target
@@ -71,7 +71,10 @@ class PageWriter:
             return []
         try:
             return await self._em.db.write(partial(self._work, rows=rows))
-        except IntegrityError as exc:
+        except DatabaseError as exc:
+            if not isinstance(exc, IntegrityError) and type(exc) is not DatabaseError:
+                # A full disk, a lost server: no row is to blame for it, and the next import goes on here.
+                raise
             if again:
                 # Another import may have written the same rows in the meantime: then they are in the books now.
                 return await self.write(rows, again=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -143,6 +144,26 @@ async def test_a_preview_tells_the_same_and_writes_nothing(em: EntityManager, ma
     done = await import_legacy(em, path)
     assert preview.is_preview
     assert counts(preview) == counts(done)
+
+
+async def test_a_row_that_the_database_refuses_is_alone_in_being_refused(em: EntityManager, make: MakeFile) -> None:
+    # PostgreSQL has no room for such a name in an index.
+    path = make(call(1), call(2, project=9), project="x" * 20_000 + "".join(map(chr, range(0x400, 0x4000))))
+    report = await import_legacy(em, path)
+    assert report.is_reconciled
+    assert await em.projects.exists(name_key="other")
+    projects, calls = report.tables[0], report.tables[-1]
+    assert (calls.written, calls.orphaned) == (2, projects.rejected)
+    assert (await import_legacy(em, path)).total("written") == 0
+
+
+async def test_two_imports_at_once_bring_every_row_once(em: EntityManager, make: MakeFile) -> None:
+    path = make(*(call(number, request_id=f"r{number % 7}") for number in range(1, 40)))
+    both = await asyncio.gather(import_legacy(em, path), import_legacy(em, path))
+    assert await em.token_usage.count() == 39
+    assert sum(report.tables[-1].written for report in both) == 39
+    assert all(report.is_reconciled for report in both)
+    assert await em.projects.count() == 2
 
 
 @requires.database_file
