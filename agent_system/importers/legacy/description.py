@@ -106,5 +106,3 @@ class System:
     tables: tuple[Table, ...]
     left_out: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Tables that are known and not imported, with the reason."""
-    finish: Callable[[EntityManager], Awaitable[None]] | None = None
-    """What is to be done when all tables are here; it may be done again."""

@@ -84,8 +84,6 @@ class FileImport:
                 report.tables.append(await self._import_table(table))
         finally:
             self._references.close()
-        if self._system.finish is not None:
-            await self._system.finish(self._em)
         await self._em.db.write(lambda executor: self._book.finish(executor, {"tables": _counts(report)}))
         report.is_unchanged = await self._file.is_unchanged()
         return report
