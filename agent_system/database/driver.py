@@ -107,8 +107,6 @@ class ConnectionOptions:
         affected = library_verdict().has_wal_reset_bug
         statements = [
             f"PRAGMA busy_timeout = {min(self.busy_timeout_ms, BUSY_TIMEOUT_MS_LIMIT)}",
-            # Says something only to a file without tables: free pages can be given back a few at a time later on.
-            "PRAGMA auto_vacuum = INCREMENTAL",
             "PRAGMA journal_mode = WAL",
             f"PRAGMA synchronous = {self.synchronous}",
             f"PRAGMA foreign_keys = {'ON' if self.foreign_keys else 'OFF'}",
@@ -195,6 +193,10 @@ def open_connection(database: str, options: ConnectionOptions) -> sqlite3.Connec
         factory=options.connection_class or sqlite.Connection,
     )
     try:
+        if _execute_when_free(connection, "PRAGMA page_count", deadline) == [(0,)]:
+            # Of a new file, which alone can be made so: free pages can be given back a few at a time later on. It is a
+            # write, so that nobody shall say it to a file that is in use.
+            _execute_when_free(connection, "PRAGMA auto_vacuum = INCREMENTAL", deadline)
         for statement in options.pragmas():
             _execute_when_free(connection, statement, deadline)
     except BaseException:
@@ -203,13 +205,11 @@ def open_connection(database: str, options: ConnectionOptions) -> sqlite3.Connec
     return connection
 
 
-def _execute_when_free(connection: sqlite3.Connection, statement: str, deadline: float) -> None:
+def _execute_when_free(connection: sqlite3.Connection, statement: str, deadline: float) -> list[Any]:
     while True:
         try:
-            connection.execute(statement).fetchall()
+            return connection.execute(statement).fetchall()
         except sqlite.OperationalError as exc:
             if not is_busy(exc) or time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
-        else:
-            return

@@ -80,6 +80,9 @@ OF_A_VERSION = {
 # References that are none to the database: the row referred to may go, or refers back.
 LOOSE = {
     "agents.created_by_task_id",
+    "audit_seals.first_event_id",
+    "audit_seals.key_id",
+    "audit_seals.last_event_id",
     "chat_state.chat_id",
     "chat_state.last_seen_message_id",
     "budget_accounts.user_id",
