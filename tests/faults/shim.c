@@ -17,7 +17,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum operation { WRITE = 1, SYNC, READ, TRUNCATE, OPEN, UNLINK, MARK, OPERATIONS };
+enum operation { ANY = 0, WRITE, SYNC, READ, TRUNCATE, OPEN, UNLINK, MARK, OPERATIONS };
 enum file { NONE = 0, DATABASE, WAL, OTHER, FILES };
 
 /* One entry of the record; the bytes of a write follow it. tests/faults/shim.py reads it. */
@@ -88,7 +88,8 @@ static void note(int operation, int file, uint64_t offset, const void *bytes, si
 /* Under the guard: whether this call is one that must fail. */
 static int fails(int operation, int file) {
     long number = ++calls[operation][file];
-    if (!fault.error || fault.operation != operation || (fault.file && fault.file != file)) return 0;
+    if (!fault.error || (fault.operation != ANY && fault.operation != operation)) return 0;
+    if (fault.file && fault.file != file) return 0;
     if (number < fault.first || (fault.times >= 0 && number >= fault.first + fault.times)) return 0;
     fault.fired++;
     return 1;

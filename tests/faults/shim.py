@@ -24,6 +24,7 @@ FOR_EVER = -1
 class Operation(IntEnum):
     """What is done to a file, as the enum of `shim.c` numbers it."""
 
+    ANY = 0
     WRITE = 1
     SYNC = 2
     READ = 3

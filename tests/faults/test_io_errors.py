@@ -23,9 +23,15 @@ pytestmark = pytest.mark.timeout(240)
 
 # What is done to which file and how it fails, once or for ever; and what a writer may then be told. SQLite calls a page
 # that the disk cannot read damaged, and so do we.
-UNKNOWN, FAILED, FULL, CORRUPT = (
+UNKNOWN, FAILED, FULL, CORRUPT, ABSENT = (
     kind.__name__
-    for kind in (errors.OutcomeUnknownError, errors.DatabaseError, errors.DiskFullError, errors.DatabaseCorruptError)
+    for kind in (
+        errors.OutcomeUnknownError,
+        errors.DatabaseError,
+        errors.DiskFullError,
+        errors.DatabaseCorruptError,
+        errors.DatabaseUnavailableError,
+    )
 )
 CASES: dict[tuple[str, str, str, int], set[str]] = {
     ("WRITE", "WAL", "ENOSPC", 1): set(),
@@ -41,6 +47,8 @@ CASES: dict[tuple[str, str, str, int], set[str]] = {
     ("WRITE", "DATABASE", "ENOSPC", FOR_EVER): set(),
     ("WRITE", "DATABASE", "EIO", 1): set(),
     ("SYNC", "DATABASE", "EIO", 1): set(),
+    # The disk goes away altogether and comes back: other connections cannot be opened meanwhile.
+    ("ANY", "ANY", "EIO", FOR_EVER): {UNKNOWN, FAILED, CORRUPT, ABSENT},
 }
 MOST = 6
 DISK_FULL = "disk full at the n-th write"
