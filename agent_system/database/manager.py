@@ -61,6 +61,9 @@ class DatabaseManager:
         ...         await em.agents.create({"name": "researcher", "instruction": "Find sources."})
     """
 
+    is_scoped = False
+    """Whether it sees only what belongs to somebody."""
+
     def __init__(
         self,
         path_or_url: str | os.PathLike[str] | None = None,

@@ -104,8 +104,9 @@ class TextSearch:
         *,
         is_scoped: bool,
         finds_parts: bool = True,
-    ) -> list[Found]:
-        """Find rows, the best first.
+        only_few: bool = False,
+    ) -> list[Found] | None:
+        """Find rows, the best first; None when there are too many in the scope for one who wants few.
 
         Args:
             executor: The unit of work's.
@@ -113,23 +114,32 @@ class TextSearch:
             condition: What must hold for a row, as a condition on its table.
             is_scoped: Whether an index leads to the rows for which the condition holds.
             finds_parts: Whether to look for parts of words when no word is found.
+            only_few: Whether somebody else finds those of a scope with many rows faster.
         """
         query = parse(text)
         # In a scoped facade the index, which knows no owners, is only asked about rows of the scope.
         is_scoped = is_scoped or executor.trusted is not executor
-        found = self._find(executor, query, condition, is_scoped=is_scoped) if query else []
+        found: list[Found] = []
+        if query:
+            few = self._find_few(executor, query, condition) if is_scoped else None
+            if few is None and only_few:
+                return None
+            found = self._find(executor, query, condition, is_scoped=is_scoped) if few is None else few
         if not found and finds_parts and is_plain(text, query):
             found = self._parts(executor, text, condition)
         found.sort(key=lambda one: (one.score, one.key), reverse=True)
         return found
 
+    def _find_few(self, executor: Executor, query: Query, condition: ColumnElement[bool]) -> list[Found] | None:
+        """What is found among the rows of a scope if they are few; None if they are not."""
+        rows = self._read(executor, condition, FEW_ROWS + 1)
+        if len(rows) > FEW_ROWS or sum(len(text) for _, texts in rows for text in texts) > FEW_CHARACTERS:
+            return None
+        return self._look_through(query, rows)
+
     def _find(
         self, executor: Executor, query: Query, condition: ColumnElement[bool], *, is_scoped: bool
     ) -> list[Found]:
-        if is_scoped:
-            rows = self._read(executor, condition, FEW_ROWS + 1)
-            if len(rows) <= FEW_ROWS and sum(len(text) for _, texts in rows for text in texts) <= FEW_CHARACTERS:
-                return self._look_through(query, rows)
         trusted = executor.trusted
         if trusted is not executor:
             condition = self.index.key.in_(self.own_keys(executor, condition))

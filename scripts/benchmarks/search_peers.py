@@ -246,6 +246,8 @@ class LangGraph(Peer):
     def __init__(self, folder: Path, embedder: Known) -> None:
         aio: Any = importlib.import_module("langgraph.store.sqlite.aio")
         importlib.import_module("sqlite_vec")
+        # It loads sqlite-vec, which a Python built without extensions cannot: an AttributeError, right now.
+        sqlite3.Connection.enable_load_extension  # noqa: B018
         self._embedder = embedder
         index = {"dims": embedder.dimensions, "embed": self._embed, "fields": ["text"]}
         self._opening = aio.AsyncSqliteStore.from_conn_string(str(folder / "langgraph.db"), index=index)

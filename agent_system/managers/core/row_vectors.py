@@ -52,6 +52,7 @@ class RowVectors:
         self._db = db
         self._index = index
         self._clock = clock
+        self._models: dict[tuple[str, int], int] = {}
         # By the key of their model; all scopes share them.
         self._searches: dict[int, VectorSearch] = {}
 
@@ -185,15 +186,26 @@ class RowVectors:
         Raises:
             EmbeddingError: The text has no vector.
         """
-        model_id = await self._db.read(lambda executor: self._model(executor, embedder))
-        if model_id is None or not text.strip():
+        if not text.strip():
+            return []
+        name = (embedder.name, embedder.dimensions)
+        model_id = self._models.get(name)
+        if model_id is None:
+            model_id = await self._db.read(lambda executor: self._model(executor, embedder))
+        if model_id is None:
             return []
         (query,) = await embedded(embedder, [text])
         search = self._searches.get(model_id)
         if search is None:
             engine = self._manager.plans.dialect.name
             search = self._searches[model_id] = VectorSearch(self.rows, model_id, embedder.dimensions, engine)
-        return await search.find(self._db, query, condition, is_scoped=is_scoped)
+        found = await search.find(self._db, query, condition, is_scoped=is_scoped)
+        # Known from now on, unless the model may be taken back, or is gone.
+        if found and not self._db.in_transaction:
+            self._models[name] = model_id
+        else:
+            self._models.pop(name, None)
+        return found
 
     @property
     def size_bytes(self) -> int:

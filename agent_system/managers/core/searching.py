@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -127,12 +127,14 @@ class RowSearch(Generic[Row]):
         digest = self._digest(asked, about)
         place = None if asked.after is None else Place.decoded(asked.after, digest, self._index.key.type.python_type)
         alike = await self._alike(asked, wanted)
-        said = await self._said(asked, wanted)
+        said = None if self._is_scoped(wanted) else await self._said(asked, wanted)
         manager, key = self._manager, self._index.key
 
-        def work(executor: Executor) -> tuple[list[Found], list[Any], Place | None]:
+        def work(executor: Executor, *, only_few: bool) -> tuple[list[Found], list[Any], Place | None] | None:
             condition = wanted.conditions(executor)
-            found = self._found(executor, asked, (condition, wanted.names_a_scope), said, alike)
+            found = self._found(executor, asked, (condition, wanted.names_a_scope, only_few), said, alike)
+            if found is None:
+                return None
             behind = [one for one in found if place is None or place.is_before(one.score, one.key)]
             page = behind[: asked.limit]
             keys = [one.key for one in page]
@@ -141,7 +143,13 @@ class RowSearch(Generic[Row]):
             return page, list(rows), Place(page[-1].score, page[-1].key) if len(behind) > asked.limit else None
 
         began = monotonic()
-        found, rows, last = await self._db.read(work)
+        # Words in memory are asked about a scope when it turns out to be a large one.
+        only_few = said is None and self._is_scoped(wanted) and self._can_say(asked)
+        outcome = await self._db.read(partial(work, only_few=only_few))
+        if outcome is None:
+            said = await self._said(asked, wanted)
+            outcome = await self._db.read(partial(work, only_few=False)) or ([], [], None)
+        found, rows, last = outcome
         if said is None and asked.mode != "vector" and not wanted.names_a_scope and self._words is not None:
             self._words.note(monotonic() - began)
         names, build = manager.plans.hydrate.keys, manager.plans.hydrate.build
@@ -166,11 +174,20 @@ class RowSearch(Generic[Row]):
             logger.warning("searched %s by words alone: %s", self._index.table_name, exc)
             return None
 
+    def _is_scoped(self, wanted: Wanted) -> bool:
+        return wanted.names_a_scope or self._db.is_scoped
+
+    def _can_say(self, asked: Asked) -> bool:
+        """Whether words in memory are there to be asked, or it is time to read them."""
+        return asked.mode != "vector" and self._words is not None and self._words.can_find(self._db, parse(asked.text))
+
     async def _said(self, asked: Asked, wanted: Wanted) -> list[Found] | None:
         """What the words find that are in memory; None when the database is to be asked."""
-        if self._words is None or asked.mode == "vector":
+        if self._words is None or not self._can_say(asked):
             return None
-        found = await self._words.find(self._db, parse(asked.text), wanted.conditions, is_scoped=wanted.names_a_scope)
+        found = await self._words.find(
+            self._db, parse(asked.text), wanted.conditions, is_scoped=self._is_scoped(wanted)
+        )
         # Of what has no word as it was typed, the database finds the parts of words.
         return found or None
 
@@ -178,17 +195,19 @@ class RowSearch(Generic[Row]):
         self,
         executor: Executor,
         asked: Asked,
-        wanted: tuple[ColumnElement[bool], bool],
+        wanted: tuple[ColumnElement[bool], bool, bool],
         said: list[Found] | None,
         alike: list[tuple[Any, float]] | None,
-    ) -> list[Found]:
+    ) -> list[Found] | None:
         if asked.mode == "vector":
             return [Found.by("vector", key, likeness) for key, likeness in alike or ()]
         found = said
         if found is None:
-            condition, is_scoped = wanted
-            found = self._search.find(executor, asked.text, condition, is_scoped=is_scoped, finds_parts=not alike)
-        if not alike:
+            condition, is_scoped, only_few = wanted
+            found = self._search.find(
+                executor, asked.text, condition, is_scoped=is_scoped, finds_parts=not alike, only_few=only_few
+            )
+        if found is None or not alike:
             return found
         sides = {"text": [one.key for one in found], "vector": [key for key, _ in alike]}
         both = fused(sides, asked.weights or DEFAULT_WEIGHTS)

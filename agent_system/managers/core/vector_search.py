@@ -103,15 +103,11 @@ class VectorSearch:
             condition: Makes the condition that must hold for a row, in the unit of work.
             is_scoped: Whether an index leads to the rows for which it holds.
         """
-
-        def few(executor: Executor) -> list[tuple[int, Any, bytes]] | None:
-            if not is_scoped and executor.trusted is executor:
-                return None
-            return self._rows.of_scope(executor, self._model_id, condition(executor), FEW_VECTORS + 1)
-
-        found = await db.read(few)
-        if found is None:
+        if not is_scoped and not db.is_scoped:
             return await self._find_in_all(db, query, condition)
+        found = await db.read(
+            lambda executor: self._rows.of_scope(executor, self._model_id, condition(executor), FEW_VECTORS + 1)
+        )
         if len(found) > FEW_VECTORS:
             return await self._find_in_scope(db, query, condition)
         keys = {number: key for number, key, _ in found}

@@ -16,7 +16,7 @@ from agent_system.managers.core.following import Follower
 from agent_system.managers.core.steps import in_chunks
 from agent_system.search.change_log import change_log
 from agent_system.search.postings import Postings
-from agent_system.search.text_search import FEW_ROWS, LEAST_SCORE, MOST_RANKED_CHARACTERS, Found, plain_text
+from agent_system.search.text_search import LEAST_SCORE, MOST_RANKED_CHARACTERS, Found, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,6 +98,11 @@ class WordSearch:
         """Read all texts now, unless that takes more memory than there is to be."""
         await self._postings.use(db, len, on_loop=lambda _: True)
 
+    def can_find(self, db: DatabaseManager, query: Query) -> bool:
+        """Whether to ask for a query here: it is for any of some words, and these are in memory or worth it."""
+        is_worth_it = self._postings.index is not None or self._waited > self._search.rows * SECONDS_OF_ROW > 0
+        return is_worth_it and bool(_words(query)) and not db.in_transaction
+
     async def find(
         self,
         db: DatabaseManager,
@@ -106,46 +111,34 @@ class WordSearch:
         *,
         is_scoped: bool,
     ) -> list[Found] | None:
-        """The rows that fit best, the best first; None when the database's own index is to be asked.
+        """The rows that fit best, the best first; None when the words are too many for memory.
 
         Args:
             db: The database, which may be bound to a scope.
             query: What to look for.
             condition: Makes the condition that must hold for a row, in the unit of work.
-            is_scoped: Whether an index leads to the rows for which it holds.
+            is_scoped: Whether to look only among the rows for which it holds, to which an index leads.
         """
         words = _words(query)
-        if not words or not self._is_worth_it or db.in_transaction:
-            return None
-
-        def few(executor: Executor) -> list[Any] | None:
-            if not is_scoped and executor.trusted is executor:
-                return None
-            return self._search.own_keys(executor, condition(executor), FEW_ROWS + 1)
-
-        own = await db.read(few)
-        if own is not None and len(own) <= FEW_ROWS:
-            return None
-        if own is not None:
+        if is_scoped:
             own = await db.read(lambda executor: self._search.own_keys(executor, condition(executor)))
-        best = await self._best(db, words, MOST_FOUND, own)
-        if best is None:
-            return None
-        if own is not None:
-            return _found(zip(*best, strict=True))
+            best = await self._best(db, words, MOST_FOUND, own)
+            return None if best is None else _found(zip(*best, strict=True))
+
+        is_there = True
 
         async def best_of(count: int) -> Best:
-            return await self._best(db, words, count, None) or ([], [])
+            nonlocal is_there
+            best = await self._best(db, words, count, None)
+            is_there = best is not None
+            return best or ([], [])
 
         async def let_through(best: Best) -> list[tuple[Any, float]]:
             allowed = await db.read(lambda executor: self._allowed(executor, best[0], condition(executor)))
             return [(key, score) for key, score in zip(*best, strict=True) if key in allowed]
 
-        return _found(await enough_of(best_of, let_through))
-
-    @property
-    def _is_worth_it(self) -> bool:
-        return self._postings.index is not None or self._waited > self._search.rows * SECONDS_OF_ROW > 0
+        found = await enough_of(best_of, let_through)
+        return _found(found) if is_there else None
 
     async def _best(self, db: DatabaseManager, words: list[str], count: int, own: list[Any] | None) -> Best | None:
         among = None if own is None else np.asarray(own, np.int64)

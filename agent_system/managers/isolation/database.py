@@ -55,6 +55,8 @@ class ScopedDatabase(DatabaseManager):
     Everything that `DatabaseManager` offers is answered here, or refused.
     """
 
+    is_scoped = True
+
     def __init__(self, isolation: Isolation, scope: Scope) -> None:
         # Not the base's own: what it keeps leads to the whole database.
         self._isolation = isolation

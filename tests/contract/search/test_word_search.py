@@ -22,8 +22,7 @@ WORDS = ["pizza", "olives", "train", "dog", "garden", "river", "cheese", "winter
 @pytest.fixture(autouse=True)
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let even the smallest scope be too large to be looked at one by one, and read in small parts."""
-    for module in (text_search, word_search):
-        monkeypatch.setattr(module, "FEW_ROWS", 0)
+    monkeypatch.setattr(text_search, "FEW_ROWS", 0)
     monkeypatch.setattr(word_search, "PART", 7)
     monkeypatch.setattr(word_search._Texts, "part", 7)
     # Nothing is read by itself.
