@@ -10,6 +10,7 @@ import random
 import re
 import sysconfig
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ class Corpus:
 def corpus(rows: int, users: int, questions: int, seed: int = 5) -> Corpus:
     """Make memories of so many users, and questions of which each is about one memory."""
     chance = random.Random(seed)
-    texts = list(dict.fromkeys(_pieces(offset=0)))
+    # Twice as many to choose from; for few memories not all modules are read.
+    texts = list(dict.fromkeys(islice(_pieces(offset=0), 2 * rows)))
     for offset in range(1, LINES):
         if len(texts) >= rows:
             break
