@@ -61,8 +61,7 @@ class DatabaseManager:
         ...         await em.agents.create({"name": "researcher", "instruction": "Find sources."})
     """
 
-    is_scoped = False
-    """Whether it sees only what belongs to somebody."""
+    is_scoped = False  # whether it sees only what belongs to somebody
 
     def __init__(
         self,
@@ -272,9 +271,7 @@ class DatabaseManager:
             raise StatementTimeoutError(message) from None
 
     async def scrub(self, *, rebuild: bool = False) -> None:
-        """Take away what deletions have left behind in files, logs and full-text indexes.
-
-        With `rebuild` all is written anew, so that nothing is left of what went long ago; nobody writes meanwhile.
+        """Take away what deletions left in files, logs and full-text indexes; `rebuild` finds what went long ago, too.
 
         Raises:
             TransactionError: A transaction is open.
