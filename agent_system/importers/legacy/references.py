@@ -45,6 +45,7 @@ class References:
         for statement in (*SETTINGS, SCHEMA):
             self._connection.execute(statement).fetchall()
         self._known: dict[tuple[str, Any], Any] = {}
+        self._missing: dict[str, set[Any]] = {}
 
     def add(self, source: str, pairs: Iterable[tuple[str | None, Any]]) -> None:
         """Say where rows of a table are here; who came first stays."""
@@ -53,13 +54,19 @@ class References:
             self._connection.execute("BEGIN")
             self._connection.executemany("INSERT OR IGNORE INTO targets VALUES (?, ?, ?)", rows)
             self._connection.execute("COMMIT")
+            self._missing.pop(source, None)
 
     def find(self, source: str, value: Any) -> Any:
         """Return the key here of a row there; None when there is none."""
+        if isinstance(value, (dict, list)):
+            # An item of a list of JSON, which is no key.
+            return None
         # As it stands there, without a lock: most rows refer to what the row before them referred to.
         known = self._known.get((source, value))
         if known is not None:
             return known
+        if value in self._missing.get(source, ()):
+            return None
         key = reference_key(value)
         if key is None:
             return None
@@ -68,6 +75,10 @@ class References:
                 "SELECT target FROM targets WHERE source = ? AND key = ?", (source, key)
             ).fetchone()
             if row is None:
+                missing = self._missing.setdefault(source, set())
+                if len(missing) >= MOST_CACHED:
+                    missing.clear()
+                missing.add(value)
                 return None
             found = UUID(bytes=row[0]) if isinstance(row[0], bytes) else row[0]
             if len(self._known) >= MOST_CACHED:

@@ -30,7 +30,8 @@ class Reason:
     def add(self, number: int) -> None:
         """Count a row."""
         self.count += 1
-        if len(self.rows) < MOST_ROWS:
+        # What stands in a list of a row may happen to several of its items.
+        if len(self.rows) < MOST_ROWS and self.rows[-1:] != [number]:
             self.rows.append(number)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,9 @@ import pytest
 
 from agent_system.errors import AuthenticationError
 from agent_system.importers.legacy import import_legacy
+from agent_system.importers.legacy.converters import required, text
+from agent_system.importers.legacy.description import System
+from agent_system.importers.legacy.systems.agentdb.people import USERS as USERS_THERE
 from agent_system.models import Message, MessageFeedback, metadata
 from agent_system.types import (
     AgentStatus,
@@ -160,7 +164,7 @@ async def test_tables_and_columns_that_came_later(em: EntityManager, make_file: 
         users=[user("u", "ada")],
         agents=[("a", "A", None, "u", None, "coding", '[{"type":"x","enabled":false},"y"]', THEN, THEN)],
         workspaces=[(key, key, "u", "docker", 1, '{"k":1}', "running", THEN, THEN) for key in ("w", "v")],
-        projects=[("p", "P", "u", "go", '["a","a"]', "v", "node", "vol", THEN, THEN)],
+        projects=[("p", "P", "u", "go", '["a","a",{"id":"a"}]', "v", "node", "vol", THEN, THEN)],
         long_term_memories=[
             (f"m{number}", "a", "p", "lessons", "S", "D", '{"t":1}', 0.5, 3, THEN, "[1]", THEN, THEN)
             for number in (1, 2)
@@ -174,7 +178,8 @@ async def test_tables_and_columns_that_came_later(em: EntityManager, make_file: 
     )
     report = await import_legacy(em, path)
     assert counts(report)["messages.feedback"] == (2, 1, 0, 0, 1)
-    assert (report.total("rejected"), list(report.left_out)) == (1, ["knowledge_sources"])
+    assert counts(report)["projects.agents"] == (3, 1, 0, 1, 1)
+    assert (report.total("rejected"), list(report.left_out)) == (2, ["knowledge_sources"])
     owner = await em.users.get_by_username("ada")
     assert owner is not None
     (agent,) = await em.agents.find()
@@ -201,14 +206,20 @@ async def test_passwords_and_preferences_are_shown_to_nobody(em: EntityManager, 
     rejected: list[Mapping[str, Any]] = []
     users = [user("u", "ada"), user("v", "bob", "hunter2"), user("w", "eve" * 3, "hunter2", '{"apiKey": "sk-1')]
     path = make_file(USERS, users=users)
-    report = await import_legacy(em, path, rejected=lambda _table, _row, _why, values: rejected.append(values))
-    (await em.users.login("ada", "secret"))
+    report = await import_legacy(em, path)
+    await em.users.login("ada", "secret")
     with pytest.raises(AuthenticationError):
         await em.users.login("bob", "hunter2")
     bob = await em.users.get_by_username("bob")
     assert bob is not None
     assert (bob.must_reset_password, bob.password_hash) == (True, None)
-    assert not any(secret in str(report.as_dict()) + str(rejected) for secret in ("hunter2", "sk-1"))
+    # What is rejected is shown, but not all of it.
+    strict = replace(USERS_THERE, columns={**USERS_THERE.columns, "last_name": required(text("lastName"), "lastName")})
+    systems = (System(name="strict", title="Strict", tables=(strict,)),)
+    again = await import_legacy(em, path, systems=systems, rejected=lambda *row: rejected.append(row[3]))
+    assert (again.total("rejected"), rejected[1]["password"], rejected[1]["username"]) == (3, "(secret)", "bob")
+    shown = str(report.as_dict()) + str(again.as_dict()) + str(rejected)
+    assert not any(secret in shown for secret in ("hunter2", "sk-1"))
 
 
 async def test_rows_of_one_system_stay_apart_from_those_of_another(em: EntityManager, make_file: MakeFile) -> None:

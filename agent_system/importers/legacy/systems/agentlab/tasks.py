@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from agent_system.importers.legacy.accounts import account
 from agent_system.importers.legacy.converters import (
@@ -41,6 +41,9 @@ OWNERS = "tasks.user_id"
 ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.STOPPED, TaskStatus.CANCELLED})
 # One of the texts by which the bot found the tasks that it had stopped itself.
 RESTARTED = "Task stopped due to bot restart"
+
+# As a UUID is written.
+SESSION = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 _log = json_list("activity_log")
 _status = word("status", TaskStatus, TaskStatus.PENDING, TASK_STATUS_LEGACY)
@@ -165,11 +168,7 @@ ACTIVITIES = Table(
 
 
 def _is_session(value: Any) -> bool:
-    try:
-        UUID(value)
-    except (ValueError, TypeError, AttributeError):
-        return False
-    return True
+    return isinstance(value, str) and SESSION.fullmatch(value) is not None
 
 
 def _task(row: SourceRow) -> Any:
