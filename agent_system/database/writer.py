@@ -16,7 +16,7 @@ from agent_system.database.driver import is_broken
 from agent_system.database.groups import GroupBusyError, Outcome, commit_group
 from agent_system.database.translate import FAILURES, translate
 from agent_system.database.turns import Backoff
-from agent_system.errors import DatabaseBusyError, NotConnectedError
+from agent_system.errors import DatabaseBusyError, DatabaseError, NotConnectedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -151,14 +151,16 @@ class Writer:
             self._finish()
 
     async def _renew(self) -> None:
-        await self.replace()
-        self._finish()
+        try:
+            await self.replace()
+        finally:
+            self._finish()
 
     async def replace(self) -> None:
         """Go on with another connection; while there is none to be had, whoever writes next asks again."""
         try:
             await self.reopen()
-        except FAILURES as exc:
+        except (DatabaseError, *FAILURES) as exc:
             logger.warning("no other connection to write with could be opened yet: %s", exc)
 
     async def reopen(self) -> None:

@@ -53,7 +53,7 @@ async def by_read(db: DatabaseManager, _title: str) -> None:
 
 async def by_checkpoint(db: DatabaseManager, _title: str) -> None:
     backend: Any = db._backend
-    with suppress(sqlite3.Error):  # it is put off then, as the background task does
+    with suppress(sqlite3.Error, ValueError):  # it is put off then, as the background task does
         await backend._checkpointer.checkpoint()
 
 
