@@ -1,8 +1,9 @@
-"""Where rows of older systems are looked up, and what passwords of theirs are worth."""
+"""Where rows of older systems are looked up, what their passwords are worth, and that no column is lost."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,9 +11,15 @@ import pytest
 
 from agent_system.importers.legacy.accounts import account, is_hash
 from agent_system.importers.legacy.references import References
+from agent_system.importers.legacy.rows import Reading, SourceRow
+from agent_system.importers.legacy.systems.agentdb.description import AGENTDB
+from agent_system.importers.legacy.systems.agentlab.description import AGENTLAB
+from agent_system.importers.legacy.systems.coachartie.description import COACHARTIE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agent_system.importers.legacy.description import Table
 
 KEY = UUID("0197d3a0-0000-7000-8000-000000000001")
 
@@ -53,3 +60,17 @@ def test_a_hash_is_whole_or_none(text: str | bytes | None, *, verdict: bool) -> 
 def test_one_owner_has_one_account() -> None:
     assert account("a", 7) is account("a", 7)
     assert account("a", 7) is not account("b", 7)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [table for system in (AGENTLAB, COACHARTIE, AGENTDB) for table in system.tables if not table.part],
+    ids=lambda table: f"{table.source}-{len(table.columns)}",
+)
+def test_a_column_that_nobody_knows_goes_to_the_metadata(table: Table, tmp_path: Path) -> None:
+    with closing(References(tmp_path)) as references:
+        reading = Reading(now=datetime(2026, 1, 1, tzinfo=UTC), zone=UTC, references=references)
+        row = SourceRow(1, {"id": 1, "came_later": b"\xff", "was_empty": ""}, reading)
+        table.columns["meta"](row)
+        assert row.kept["came_later"] == {"hex": "ff"}
+        assert "was_empty" not in row.kept

@@ -150,14 +150,17 @@ async def test_schema_13_and_older_ones_come_over_too(em: EntityManager, make_fi
         schema_version=[(13, THEN)],
         tasks=[(*task, '[{"timestamp": "2025-10-06T10:00:01", "message": "m"}, "cut off"]', SESSION, *"wcp", 2)],
         users=[("u", "ada", "ada@x.io", BCRYPT, THEN, "true")],
-        documents=[(1, "a.md", "ARCHIVED", THEN, THEN, None, "00db3c", "old")],
+        documents=[
+            (1, "a.md", "ARCHIVED", THEN, THEN, None, "00db3c", "old"),
+            (2, "b.md", "active", THEN, THEN, THEN, None, None),
+        ],
     )
     report = await import_legacy(em, new, zone=ZoneInfo("Europe/Paris"))
     assert counts(report) == {
         "users": (1, 1, 0, 0, 0),
         "tasks": (1, 1, 0, 0, 0),
         "tasks.activity_log": (2, 2, 0, 0, 0),
-        "documents": (1, 1, 0, 0, 0),
+        "documents": (2, 2, 0, 0, 0),
     }
     found = await task_of(em, "00db3c")
     # Their clock showed local time.
@@ -166,6 +169,9 @@ async def test_schema_13_and_older_ones_come_over_too(em: EntityManager, make_fi
     document = await em.documents.find_one(path="a.md")
     assert document is not None
     assert (document.status, document.task_id) == (DocumentStatus.ARCHIVED, found.id)
+    restored = await em.documents.find_one(path="b.md")
+    assert restored is not None
+    assert (restored.archived_at, restored.meta["legacy"]["archived_at"]) == (None, THEN)
     # The oldest files have fewer columns; what was done in a session belongs to its task.
     old = make_file(
         *SCHEMA_1,

@@ -200,12 +200,16 @@ async def test_columns_and_tables_that_came_later(em: EntityManager, make_file: 
         passive_memories=[(1, "u", "likes tea", '["food"]', "good", 4, 1, "2099-01-01", THEN)],
         goals=[(4, "u", "sail", "done", 8, "2099-01-01", THEN, THEN)],
         todo_lists=[(6, "u", "boat", 4, THEN), (7, "v", "boat", 9, THEN)],
-        todo_items=[(1, 6, "mast", "completed", 2, THEN, None), (2, 99, "lost", "pending", 1, THEN, None)],
+        todo_items=[
+            (1, 6, "mast", "completed", 2, THEN, None),
+            (2, 99, "lost", "pending", 1, THEN, None),
+            (3, 6, "sail", "pending", 3, THEN, "later"),
+        ],
         passive_listening_consent=[("u", 1)],
     )
     report = await import_legacy(em, path)
     assert (report.total("written"), report.total("rejected"), list(report.left_out)) == (
-        6,
+        7,
         1,
         ["passive_listening_consent"],
     )
@@ -219,4 +223,5 @@ async def test_columns_and_tables_that_came_later(em: EntityManager, make_file: 
     assert (goal.status, goal.completed_at) == (GoalStatus.COMPLETED, MOMENT)
     boat, other = await em.todos.find(name="boat")
     assert (boat.goal_id, other.goal_id, other.meta["legacy"]) == (goal.id, None, {"goal_id": 9})
-    assert [each.content for each in await em.todos.items.find(todo_id=boat.id)] == ["mast"]
+    mast, sail = await em.todos.items.find(todo_id=boat.id)
+    assert (mast.completed_at, sail.completed_at, sail.meta["legacy"]) == (MOMENT, None, {"completed_at": "later"})

@@ -43,7 +43,7 @@ __all__ = ["TABLES"]
 
 RATING, COMMENT = "rating", "comment"
 
-_metadata = metadata(("id", "conversationId", "role", "content", "timestamp"), "metadata")
+_metadata = metadata(("conversationId", "role", "content", "timestamp"), "metadata")
 _role = word("role", MessageRole, MessageRole.USER, MESSAGE_ROLE_LEGACY)
 _facts = json_object("metadata")
 _conversation_owner = owner_of("conversationId", "conversations")

@@ -180,10 +180,13 @@ FILE_TASKS = Table(
 
 
 def _archived(row: SourceRow) -> datetime | None:
-    if _document_status(row) is not DocumentStatus.ARCHIVED:
-        return None
-    found: datetime = _archived_at(row)
-    return found
+    if _document_status(row) is DocumentStatus.ARCHIVED:
+        found: datetime = _archived_at(row)
+        return found
+    if row.raw.get("archived_at"):
+        # When it was put away before it was restored.
+        row.kept["archived_at"] = row.raw["archived_at"]
+    return None
 
 
 DOCUMENTS = Table(

@@ -89,10 +89,9 @@ def _message_meta(row: SourceRow) -> dict[str, Any]:
     return found
 
 
-# `response_id` stays there as it was, because only when all messages are here it is known which lead nowhere.
+# `id` and `response_id` stay there as they were: only when all messages are here it is known which lead nowhere.
 _rest_of_message = metadata(
     (
-        "id",
         "user_id",
         "channel_id",
         "guild_id",

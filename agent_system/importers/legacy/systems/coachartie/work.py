@@ -36,6 +36,7 @@ from agent_system.types import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from agent_system.importers.legacy.converters import Converter
     from agent_system.importers.legacy.rows import SourceRow
 
 __all__ = ["TABLES"]
@@ -53,19 +54,26 @@ _todo_done_at = moment("completed_at", "updated_at", "created_at", NOW)
 _goal_status = word("status", GoalStatus, GoalStatus.NOT_STARTED, GOAL_STATUS_LEGACY)
 
 
+def _end(row: SourceRow, when: Converter, *, is_over: bool) -> datetime | None:
+    """When something ended; what goes on has no end, whatever its row says."""
+    if is_over:
+        found: datetime = when(row)
+        return found
+    if row.raw.get("completed_at") not in {None, ""}:
+        row.mend("completed_at", "of what is not over, now empty")
+    return None
+
+
 def _job_end(row: SourceRow) -> datetime | None:
-    found: datetime | None = _job_over_at(row) if _job_status(row) in OVER else None
-    return found
+    return _end(row, _job_over_at, is_over=_job_status(row) in OVER)
 
 
 def _todo_end(row: SourceRow) -> datetime | None:
-    found: datetime | None = _todo_done_at(row) if _todo_status(row) is TodoStatus.COMPLETED else None
-    return found
+    return _end(row, _todo_done_at, is_over=_todo_status(row) is TodoStatus.COMPLETED)
 
 
 def _goal_end(row: SourceRow) -> datetime | None:
-    found: datetime | None = _todo_done_at(row) if _goal_status(row) is GoalStatus.COMPLETED else None
-    return found
+    return _end(row, _todo_done_at, is_over=_goal_status(row) is GoalStatus.COMPLETED)
 
 
 QUEUE = Table(
