@@ -20,6 +20,8 @@ __all__ = ["fill_backlog", "measure_backlog"]
 HANDLERS = 32
 BATCH = 50_000
 CLAIMS = 400
+# Handlers that have begun when the worker is stopped go on.
+SPARE = 512
 INSERT = (
     "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)"
     " INSERT INTO queue (task_type, payload, priority, status, due_at, ready_at, completed_at) SELECT 'nothing', '{}',"
@@ -47,7 +49,7 @@ async def measure_backlog(path: Path, jobs: int) -> dict[str, float]:
     """Put so many jobs into a queue and do so many, the most urgent first, and then claim some one by one."""
     async with DatabaseManager(path) as db:
         em = EntityManager(db)
-        await em.queue.enqueue_many([{"task_type": "nothing", "priority": 10}] * (jobs + CLAIMS))
+        await em.queue.enqueue_many([{"task_type": "nothing", "priority": 10}] * (jobs + CLAIMS + SPARE))
         rate = await _do(em, jobs)
         seconds = []
         for _ in range(CLAIMS):
