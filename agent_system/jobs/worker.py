@@ -147,7 +147,7 @@ class Worker:
         self._shift = shift = Shift(
             em, self._handlers, reporter, concurrency=self.concurrency, timeout_seconds=self.timeout_seconds
         )
-        await patience.until_done(em.queue.release_stalled)
+        await patience.until_done(em.queue.release_lost)
         for one in self._periodic:
             await patience.until_done(
                 partial(em.queue.schedule, one.name, one.cron, one.task_type, one.payload, **one.fields)
@@ -156,6 +156,8 @@ class Worker:
         clockwork = [
             asyncio.create_task(run_schedules(em.queue, patience, self.poll_seconds)),
             asyncio.create_task(repeat_chores(em, self._chores, patience)),
+            # It looks at all that waits, which keeps nobody waiting.
+            asyncio.create_task(patience.until_done(em.queue.mend)),
         ]
         heart = Heart(
             em.queue,

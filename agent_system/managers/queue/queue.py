@@ -217,16 +217,26 @@ class QueueManager(QueueWork):
     async def release_stalled(self) -> builtins.list[Job]:
         """Let stalled jobs wait again, and end those that are spent or too late; returns what was stalled as it is now.
 
-        Workers do it by themselves; it also mends rows whose status somebody has changed by plain SQL.
+        Workers do it by themselves; it also mends what somebody has changed by plain SQL.
         """
+        await self.mend()
+        return await self.release_lost()
+
+    async def mend(self) -> int:
+        """Let jobs be found whose status somebody has changed by plain SQL; returns how many."""
+        return await upkeep.mend(self._db, self._clock())
+
+    async def release_lost(self) -> builtins.list[Job]:
+        """Let jobs wait again whose lease has run out, and end those that are spent or too late; see `stalled`."""
         await self._lease_clock.set()
         now, steady = self._clock(), self._lease_clock.now()
-        statements = (*upkeep.mending(now), upkeep.ending_late(now))
-        release = upkeep.releasing_lost(self.plans.columns["lease_expires_at"] <= steady, now)
+        late, release = (
+            upkeep.ending_late(now),
+            upkeep.releasing_lost(self.plans.columns["lease_expires_at"] <= steady, now),
+        )
 
         def work(executor: Executor) -> builtins.list[dict[str, Any]]:
-            for statement in statements:
-                executor.execute(statement)
+            executor.execute(late)
             executor.notify()
             keys = self.plans.hydrate.keys
             return [dict(zip(keys, row, strict=True)) for row in executor.execute(release)]

@@ -23,7 +23,7 @@ __all__ = [
     "OVER",
     "cancelling",
     "ending_late",
-    "mending",
+    "mend",
     "purge",
     "redriving",
     "releasing_lost",
@@ -34,6 +34,7 @@ _jobs = metadata.tables["queue"]
 _effects = metadata.tables["effect_log"]
 _columns = _jobs.c
 OVER = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+MOST_MENDED = 1_000
 OPEN = (text_of("pending"), text_of("in_progress"))
 _no_longer_waiting = {"ready_at": null(), "due_at": null(), "lease_expires_at": null()}
 
@@ -117,21 +118,41 @@ def ending_late(now: datetime) -> Any:
     return update(_jobs).where(_columns.expires_at <= now, *waits).values(values)
 
 
-def mending(now: datetime) -> tuple[Any, ...]:
-    """Give rows whose status plain SQL has changed what belongs to it, so that they are found."""
-    nothing = (_columns.ready_at.is_(None), _columns.due_at.is_(None))
+def _mending(now: datetime) -> tuple[tuple[Any, dict[str, Any]], ...]:
+    """What rows lack whose status plain SQL has changed, so that nobody would find them: conditions and values."""
+    nothing = and_(_columns.ready_at.is_(None), _columns.due_at.is_(None))
     ended = (text_of("completed"), text_of("failed"), text_of("cancelled"))
+    anew = {"lease_expires_at": null(), "completed_at": null(), "updated_at": now}
+    over = {"completed_at": _columns.updated_at, "updated_at": _columns.updated_at, **_no_longer_waiting}
     return (
-        update(_jobs)
-        .where(_columns.status == text_of("pending"), *nothing)
-        .values(due_at=now, lease_expires_at=null(), completed_at=null(), updated_at=now),
-        update(_jobs)
-        .where(_columns.status == text_of("in_progress"), _columns.lease_expires_at.is_(None))
-        .values(lease_expires_at=now, completed_at=null(), updated_at=now),
-        update(_jobs)
-        .where(_columns.completed_at.is_(None), _columns.status.in_(ended))
-        .values(completed_at=_columns.updated_at, updated_at=_columns.updated_at, **_no_longer_waiting),
+        (and_(_columns.status == text_of("pending"), nothing), anew | {"due_at": now}),
+        (
+            and_(_columns.status == text_of("in_progress"), _columns.lease_expires_at.is_(None)),
+            anew | {"lease_expires_at": now},
+        ),
+        (and_(_columns.completed_at.is_(None), _columns.status.in_(ended)), over),
     )
+
+
+async def mend(db: DatabaseManager, now: datetime) -> int:
+    """Give rows whose status plain SQL has changed what belongs to it; returns how many.
+
+    They are looked for without the lock to write: with a million jobs that takes a moment, and mostly finds nothing.
+    """
+    mended = 0
+    for condition, values in _mending(now):
+        wanted = select(_columns.id).where(condition).limit(MOST_MENDED)
+        while ids := await db.read(partial(_ids, wanted)):
+            change = update(_jobs).where(_columns.id.in_(ids), condition).values(values).returning(_columns.id)
+            changed = await db.write(partial(_ids, change))
+            mended += len(changed)
+            if not changed:
+                break
+    return mended
+
+
+def _ids(statement: Any, executor: Executor) -> list[int]:
+    return list(executor.execute(statement).scalars())
 
 
 async def purge(
