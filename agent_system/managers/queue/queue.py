@@ -229,19 +229,9 @@ class QueueManager(QueueWork):
     async def release_lost(self) -> builtins.list[Job]:
         """Let jobs wait again whose lease has run out, and end those that are spent or too late; see `stalled`."""
         await self._lease_clock.set()
-        now, steady = self._clock(), self._lease_clock.now()
-        late, release = (
-            upkeep.ending_late(now),
-            upkeep.releasing_lost(self.plans.columns["lease_expires_at"] <= steady, now),
-        )
-
-        def work(executor: Executor) -> builtins.list[dict[str, Any]]:
-            executor.execute(late)
-            executor.notify()
-            keys = self.plans.hydrate.keys
-            return [dict(zip(keys, row, strict=True)) for row in executor.execute(release)]
-
-        return [self.plans.hydrate.build(values) for values in await self._db.write(work)]
+        now, steady, keys = self._clock(), self._lease_clock.now(), self.plans.hydrate.keys
+        rows = await self._db.write(lambda executor: upkeep.release_lost(executor, now, steady))
+        return [self.plans.hydrate.build(dict(zip(keys, row, strict=True))) for row in rows]
 
     async def purge(
         self,

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 __all__ = [
     "OVER",
     "cancelling",
-    "ending_late",
     "mend",
     "purge",
     "redriving",
-    "releasing_lost",
+    "release_lost",
     "retrying",
 ]
 
@@ -90,8 +89,13 @@ def redriving(condition: Any, limit: int, now: datetime) -> Any:
     return update(_jobs).where(_columns.id.in_(select(chosen.c.id))).values(_anew(now)).returning(_columns.id)
 
 
-def releasing_lost(condition: Any, now: datetime) -> Any:
-    """Let jobs wait again whose lease has run out, or end them when their retries are used up."""
+def release_lost(executor: Executor, now: datetime, steady: datetime) -> Sequence[Any]:
+    """Let jobs wait again whose lease has run out, or end them when they are spent or too late; returns the former.
+
+    Args:
+        now: The present moment.
+        steady: The same by the clock of leases.
+    """
     is_spent = _columns.retries >= _columns.max_retries
     values = {
         "status": case((is_spent, text_of("failed")), else_=text_of("pending")),
@@ -102,10 +106,13 @@ def releasing_lost(condition: Any, now: datetime) -> Any:
         "lease_expires_at": null(),
         "updated_at": now,
     }
-    return update(_jobs).where(condition).values(values).returning(*_columns)
+    release = update(_jobs).where(_columns.lease_expires_at <= steady).values(values).returning(*_columns)
+    executor.execute(_ending_late(now))
+    executor.notify()
+    return executor.execute(release).all()
 
 
-def ending_late(now: datetime) -> Any:
+def _ending_late(now: datetime) -> Any:
     """End jobs whose time is over before they were begun."""
     waits = (_columns.completed_at.is_(None), _columns.lease_expires_at.is_(None))
     values = {
