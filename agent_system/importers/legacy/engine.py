@@ -6,7 +6,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agent_system.importers.legacy.description import Placeholder
 from agent_system.importers.legacy.linking import Linking
 from agent_system.importers.legacy.pages import REJECTED, SKIPPED, WRITTEN, Fate, PageWriter, ReadyRow
 from agent_system.importers.legacy.recognition import fits
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from agent_system.entity_manager import EntityManager
-    from agent_system.importers.legacy.description import System, Table
+    from agent_system.importers.legacy.description import Placeholder, System, Table
     from agent_system.importers.legacy.source import LegacyFile
 
 __all__ = ["FileImport", "Progress", "RejectedRow"]
@@ -107,6 +106,7 @@ class FileImport:
         understanding = Understanding(self._system.name, table, writer.target, self._reading)
         linking = Linking(table, writer.target, self._references, self._book) if table.links else None
         reader = self._reader(table)
+        await writer.begin(*understanding.keys)
 
         def next_page() -> list[ReadyRow | Fate]:
             found: list[ReadyRow | Fate] = []
@@ -142,9 +142,8 @@ class FileImport:
     ) -> None:
         ready = [each for each in page if isinstance(each, ReadyRow)]
         for each in ready:
-            for name, value in each.values.items():
-                if isinstance(value, Placeholder):
-                    each.values[name] = await self._stand_in(value)
+            for name, placeholder in each.standing.items():
+                each.values[name] = await self._stand_in(placeholder)
         fates = [each for each in page if isinstance(each, Fate)] + await writer.write(ready)
         pairs = [(fate, fate.target) for fate in fates if fate.target is not None]
         for position, name in enumerate(table.key if table.is_referenced else ()):

@@ -14,12 +14,12 @@ from agent_system.managers.core.steps import uncollected
 from agent_system.managers.imports.book import BookEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from agent_system.database.executor import Executor
     from agent_system.entity_manager import EntityManager
-    from agent_system.importers.legacy.description import Table
+    from agent_system.importers.legacy.description import Placeholder, Table
     from agent_system.importers.legacy.rows import SourceRow
     from agent_system.managers.imports.book import ImportBook
 
@@ -37,6 +37,8 @@ class ReadyRow(NamedTuple):
     values: dict[str, Any]
     links: bool
     """Whether it refers to rows of its own table."""
+    standing: Mapping[str, Placeholder]
+    """The columns that get the key of a row that stands for one that is not there."""
 
 
 @dataclass(slots=True)
@@ -60,7 +62,17 @@ class PageWriter:
         self._table = table
         self._book = book
         self._label = label
+        self._is_first = False
         self.target = Target(em, table.target, table.columns)
+
+    async def begin(self, first: UUID, last: UUID) -> None:
+        """Ask once whether any row of the table may be here already, so that a first import need not ask for each.
+
+        Args:
+            first: The smallest key that a row of the table can have in the books.
+            last: The largest one.
+        """
+        self._is_first = not await self._em.db.read(partial(self._book.holds_any, first=first, last=last))
 
     async def write(self, rows: Sequence[ReadyRow], *, again: bool = True) -> list[Fate]:
         """Write rows, and tell what became of each.
@@ -72,11 +84,12 @@ class PageWriter:
         try:
             return await self._em.db.write(partial(self._work, rows=rows))
         except DatabaseError as exc:
+            # A row may be here after all, from an import that runs beside this one or from a page that was read twice.
+            self._is_first = False
             if not isinstance(exc, IntegrityError) and type(exc) is not DatabaseError:
                 # A full disk, a lost server: no row is to blame for it, and the next import goes on here.
                 raise
             if again:
-                # Another import may have written the same rows in the meantime: then they are in the books now.
                 return await self.write(rows, again=False)
             if len(rows) == 1:
                 return [Fate(rows[0].row, REJECTED, why=f"refused by the database: {exc}")]
@@ -92,10 +105,10 @@ class PageWriter:
             return self._write_new(executor, rows)
 
     def _write_new(self, executor: Executor, rows: Sequence[ReadyRow]) -> list[Fate]:
-        known = self._book.find(executor, [each.key for each in rows])
+        known = {} if self._is_first else self._book.find(executor, [each.key for each in rows])
         fates: list[Fate] = []
         fresh: dict[UUID, Pending] = {}
-        for row, key, values, links in rows:
+        for row, key, values, links, _ in rows:
             if key in known:
                 fates.append(Fate(row, SKIPPED, self._parse(known[key][0]), "imported before"))
             elif key in fresh:

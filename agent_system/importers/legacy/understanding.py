@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ DIGEST_BITS = (1 << NUMBER_SHIFT) - 1
 # https://www.rfc-editor.org/rfc/rfc9562#section-5.7
 VERSION_7 = 0x7 << 76
 VARIANT = 0x2 << 62
+NOTHING: Mapping[str, Placeholder] = MappingProxyType({})
 SEQUENCE = 0xFFF
 RANDOM = (1 << 62) - 1
 
@@ -69,17 +71,26 @@ class Understanding:
             if self._own:
                 row.target_id = _ordered_id(data.get("created_at") or self._reading.now, row.number, key)
                 data.update(dict.fromkeys(self._own, row.target_id))
-            standing = {name: value for name, value in data.items() if isinstance(value, Placeholder)}
-            if standing:
-                # Any key will do until the row that stands for it is made.
-                data |= {name: self._target.any_key(name) for name in standing}
-            values = self._target.complete(data) | standing
+            standing = NOTHING
+            for value in data.values():
+                if value.__class__ is Placeholder:
+                    standing = {name: value for name, value in data.items() if isinstance(value, Placeholder)}
+                    # Any key will do until the row that stands for it is made.
+                    data |= {name: self._target.any_key(name) for name in standing}
+                    break
+            values = self._target.complete(data)
         except RejectedError as exc:
             return Fate(row, REJECTED, why=str(exc))
         except ValidationError as exc:
             return Fate(row, REJECTED, why=str(exc))
         links = any(row.raw.get(name) is not None for name in self._links)
-        return ReadyRow(row, key, values, links)
+        return ReadyRow(row, key, values, links, standing)
+
+    @property
+    def keys(self) -> tuple[UUID, UUID]:
+        """The smallest and the largest key that a row of the table can have in the books."""
+        scope = self._scope << SCOPE_SHIFT
+        return UUID(int=scope), UUID(int=scope | (1 << SCOPE_SHIFT) - 1)
 
     def key(self, raw: Mapping[str, Any]) -> UUID:
         """The digest of what a row is known by, whatever file it stands in.

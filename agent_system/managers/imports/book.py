@@ -84,6 +84,11 @@ class ImportBook:
             found |= {row[0]: (row[1], row[2]) for row in rows}
         return found
 
+    def holds_any(self, executor: Executor, first: UUID, last: UUID) -> bool:
+        """Whether any row with a key from one to another is here."""
+        wanted = select(_rows.id).where(_rows.id.between(first, last)).limit(1)
+        return executor.execute(wanted).first() is not None
+
     def write(self, executor: Executor, entries: Iterable[BookEntry]) -> None:
         """Write down rows that are written in this unit of work."""
         now = self._clock()
