@@ -134,10 +134,13 @@ class DatabaseManager:
         if os.getpid() != self._process_id:
             # The connections belong to the parent process; closing them here would drop its locks.
             return
-        if self._maintenance is not None:
-            await uncancelled(self._maintenance.close())
         with translated():
-            await uncancelled(backend.close())
+            await uncancelled(self._close(backend))
+
+    async def _close(self, backend: Backend) -> None:
+        if self._maintenance is not None:
+            await self._maintenance.close()
+        await backend.close()
 
     async def __aenter__(self) -> Self:
         return await self.connect()
@@ -146,8 +149,6 @@ class DatabaseManager:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.disconnect()
-
-    # Work.
 
     async def read(self, work: Work[T]) -> T:
         """Run a reading unit of work; inside this task's transaction it sees what the transaction has written."""

@@ -76,7 +76,8 @@ async def test_the_log_stays_bounded_under_transactions_and_sessions_too(db: Dat
             await session.exec(text("DELETE FROM notes"))
             await session.commit()
 
-    assert log_bytes(db) < 8 * LIMIT_BYTES
+    # Rows that go take the map of the pages' places with them into the log.
+    assert log_bytes(db) < 9 * LIMIT_BYTES
 
 
 async def test_a_checkpoint_runs_only_while_the_write_lock_is_held(
