@@ -40,10 +40,13 @@ class Statistics:
 
     def score(self, row: Row) -> float:
         """How well a row fits; higher is better, and 0 is not at all."""
-        norm = K1 * (1 - B + B * row.length / self.average_length) if self.average_length else K1
-        score = 0.0
-        for term, tells in self.tells.items():
-            frequency = row.frequency(term)
-            if frequency:
-                score += tells * frequency * (K1 + 1) / (frequency + norm)
-        return score
+        return self.of({term: row.frequency(term) for term in self.tells}, row.length)
+
+    def of(self, frequencies: Mapping[Term, float], length: int) -> float:
+        """How well a row fits of which it is known how often each term stands in it, and how many words it has."""
+        norm = K1 * (1 - B + B * length / self.average_length) if self.average_length else K1
+        return sum(
+            self.tells[term] * frequency * (K1 + 1) / (frequency + norm)
+            for term, frequency in frequencies.items()
+            if frequency
+        )

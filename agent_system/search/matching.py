@@ -21,13 +21,19 @@ __all__ = ["Row", "Texts"]
 class Texts:
     """One text of a row, cut into words when that is first needed."""
 
-    __slots__ = ("_terms", "_text", "plain")
+    __slots__ = ("_plain", "_terms", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self.plain = canonical(text)
-        """The text in its canonical form."""
+        self._plain: str | None = None
         self._terms: list[str] | None = None
+
+    @property
+    def plain(self) -> str:
+        """The text in its canonical form."""
+        if self._plain is None:
+            self._plain = canonical(self._text)
+        return self._plain
 
     @property
     def terms(self) -> list[str]:

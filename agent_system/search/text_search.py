@@ -160,10 +160,33 @@ class TextSearch:
 
     def _look_through(self, query: Query, rows: Sequence[tuple[Any, list[str]]]) -> list[Found]:
         """Look at the rows one by one."""
+        if query.is_bag and not query.excluded:
+            return self._look_for_any(query.terms, rows)
         all_rows = {key: self._row(texts) for key, texts in rows}
         matching = {key: row for key, row in all_rows.items() if row.matches(query)}
         with_term = {term: sum(row.has((term,)) for row in all_rows.values()) for term in query.terms}
         return self._ranked(matching, len(all_rows), with_term)
+
+    def _look_for_any(self, terms: Sequence[Term], rows: Sequence[tuple[Any, list[str]]]) -> list[Found]:
+        """Look at the rows one by one for any of these terms; a row without their letters is not cut into words."""
+        found: list[tuple[Any, int, dict[Term, float]]] = []
+        with_term = dict.fromkeys(terms, 0)
+        letters = [(term, term.words[-1]) for term in terms]
+        for key, texts in rows:
+            plain = canonical("\n".join(texts))
+            likely = [term for term, word in letters if word in plain]
+            row = self._row(texts)
+            frequencies = {term: often for term in likely if (often := row.frequency(term))}
+            for term in frequencies:
+                with_term[term] += 1
+            if frequencies:
+                found.append((key, row.length, frequencies))
+        average = sum(length for _, length, _ in found) / len(found) if found else 0.0
+        statistics = Statistics({term: idf(len(rows), count) for term, count in with_term.items()}, average)
+        return [
+            Found.by("text", key, max(statistics.of(frequencies, length), LEAST_SCORE))
+            for key, length, frequencies in found
+        ]
 
     def _ranked(self, rows: Mapping[Any, Row], size: int, with_term: Mapping[Term, int]) -> list[Found]:
         # Of those that match: how long a row is, compared with these, is what decides between them.
