@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+# How a connection that cannot be opened is told, by the engine and by what lies below it.
+REFUSALS: tuple[type[BaseException], ...] = (DatabaseError, *FAILURES)
+
 
 class _Waiting:
     """One submitted work and the future that its caller awaits."""
@@ -160,7 +163,7 @@ class Writer:
         """Go on with another connection; while there is none to be had, whoever writes next asks again."""
         try:
             await self.reopen()
-        except (DatabaseError, *FAILURES) as exc:
+        except REFUSALS as exc:
             logger.warning("no other connection to write with could be opened yet: %s", exc)
 
     async def reopen(self) -> None:

@@ -50,7 +50,7 @@ CASES: dict[tuple[str, str, str, int], set[str]] = {
     # The disk goes away altogether and comes back: other connections cannot be opened meanwhile.
     ("ANY", "ANY", "EIO", FOR_EVER): {UNKNOWN, FAILED, CORRUPT, ABSENT},
 }
-MOST = 15
+MOST = 10
 DISK_FULL = "disk full at the n-th write"
 IO_ERROR = "I/O error at the n-th read, write or sync"
 

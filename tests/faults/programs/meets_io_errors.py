@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from agent_system import AgentSystemError, DatabaseManager, DatabaseSettings
-from tests.faults.shim import File, Operation, Orders
+from tests.faults.shim import FOR_EVER, File, Operation, Orders
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -92,6 +92,9 @@ async def fail(db: DatabaseManager, orders: Orders, case: list[Any], most: int) 
         before = writer_of(db)
         orders.arm(Operation[operation], File[file], getattr(errno, error), first=first, times=times)
         during = await attempt(db, name)
+        if times == FOR_EVER:
+            # The writer that was found broken is replaced after its callers have been told.
+            during += await attempt(db, f"{name} again")
         fired = orders.disarm()
         after = await attempt(db, f"{name} after")
         if not fired:
