@@ -156,8 +156,6 @@ class Worker:
         clockwork = [
             asyncio.create_task(run_schedules(em.queue, patience, self.poll_seconds)),
             asyncio.create_task(repeat_chores(em, self._chores, patience)),
-            # It looks at all that waits, which keeps nobody waiting.
-            asyncio.create_task(patience.until_done(em.queue.mend)),
         ]
         heart = Heart(
             em.queue,

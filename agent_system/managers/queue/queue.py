@@ -217,13 +217,16 @@ class QueueManager(QueueWork):
     async def release_stalled(self) -> builtins.list[Job]:
         """Let stalled jobs wait again, and end those that are spent or too late; returns what was stalled as it is now.
 
-        Workers do it by themselves; it also mends what somebody has changed by plain SQL.
+        Workers need no help; it also mends what somebody has changed by plain SQL, see `mend`.
         """
         await self.mend()
         return await self.release_lost()
 
     async def mend(self) -> int:
-        """Let jobs be found whose status somebody has changed by plain SQL; returns how many."""
+        """Let jobs be found whose status somebody has changed by plain SQL; returns how many.
+
+        It looks at all that waits and all that is over, so no worker does it by itself.
+        """
         return await upkeep.mend(self._db, self._clock())
 
     async def release_lost(self) -> builtins.list[Job]:
