@@ -49,8 +49,9 @@ async def import_legacy(
 ) -> FileReport:
     """Bring a database of an older system over; what is here already is not brought again.
 
-    The file is only read, and only in a copy. Each page of rows is written with its entries in the books in one
-    transaction, so that an import that was killed goes on where it was.
+    The file is only read, and only in a copy, for which the temporary folder (`TMPDIR`) needs the room. Each page of
+    rows is written with its entries in the books in one transaction, so that an import that was killed goes on where it
+    was.
 
     Args:
         em: The facade over a connected database.

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
+
 from agent_system.importers.legacy import import_legacy
+from agent_system.importers.legacy.linking import Linking
 from agent_system.types import LifecycleStatus, MessageRole, TaskStatus
 
 if TYPE_CHECKING:
@@ -86,6 +89,31 @@ async def test_trees_keep_their_shape_and_a_circle_is_cut(em: EntityManager, mak
     again = await import_legacy(em, path)
     assert again.total("written") == 0
     assert {task.id: task.tree_id for task in await em.tasks.find()} == {t.id: t.tree_id for t in by_name.values()}
+
+
+async def test_links_that_an_interrupted_import_has_left_are_set_by_the_next(
+    em: EntityManager, make_file: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_file(
+        TASKS, tasks=[(1, 2, 9, None, "leaf", "created", 0, THEN), (2, None, 9, None, "root", "created", 0, THEN)]
+    )
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        message = "the import is interrupted"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Linking, "work", fail)
+        with pytest.raises(RuntimeError, match="is interrupted"):
+            await import_legacy(em, path)
+    report = await import_legacy(em, path)
+    assert (report.total("written"), report.total("skipped")) == (0, 2)
+    leaf, root = await em.tasks.find(instruction="leaf"), await em.tasks.find(instruction="root")
+    assert (leaf[0].parent_task_id, leaf[0].tree_id) == (root[0].id, root[0].id)
+    # What was changed here since is not changed back.
+    await em.tasks.update(leaf[0].id, {"title": "moved"})
+    await import_legacy(em, path)
+    assert (await em.tasks.require(leaf[0].id)).title == "moved"
 
 
 async def test_entities_whose_tables_were_dropped_come_by_their_names(em: EntityManager, make_file: MakeFile) -> None:
