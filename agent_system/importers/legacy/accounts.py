@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 
 from pwdlib.hashers.bcrypt import BcryptHasher
 
+from agent_system.errors import DuplicateKeyError
 from agent_system.importers.legacy.description import Placeholder
 from agent_system.importers.legacy.rows import LEGACY
 
@@ -99,7 +100,12 @@ async def _account(system: str, owner: Any, em: EntityManager) -> UUID:
             # Somebody else's, who must not get what belongs to the old owner.
             number += 1
             username = f"{base} ({number})"
-        await em.users.create({"id": key, "username": username, "meta": {LEGACY: {"system": system, "id": owner}}})
+        try:
+            await em.users.create({"id": key, "username": username, "meta": {LEGACY: {"system": system, "id": owner}}})
+        except DuplicateKeyError:
+            # Another import has made it in the meantime.
+            if await em.users.get_by_id(key) is None:
+                raise
     return key
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -214,3 +215,13 @@ async def test_of_two_active_games_one_is_abandoned_and_counts_are_kept(em: Enti
     player = await em.users.get_by_username("agentlab-7")
     assert player is not None
     assert first.user_id == str(player.id)
+
+
+async def test_two_imports_at_once_end_as_one(em: EntityManager, make_file: MakeFile) -> None:
+    task = (7, "a", "pending", THEN, THEN, "opus", "/r", "code_agent", None, None, None, '[{"message": "m"}]')
+    rows = [(f"task{number:02}", *task, None, *"wcp", 0) for number in range(20)]
+    path = make_file(*SCHEMA_13, tasks=rows)
+    reports = await asyncio.gather(*(import_legacy(em, path) for _ in range(4)))
+    assert [report.is_reconciled for report in reports] == [True] * 4
+    assert sum(report.total("written") for report in reports) == 40
+    assert (await em.tasks.count(), await em.users.count()) == (20, 1)
