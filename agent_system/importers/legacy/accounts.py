@@ -10,6 +10,7 @@ from pwdlib.hashers.bcrypt import BcryptHasher
 
 from agent_system.errors import DuplicateKeyError
 from agent_system.importers.legacy.description import Placeholder
+from agent_system.importers.legacy.references import reference_key
 from agent_system.importers.legacy.rows import LEGACY
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def account_identity(system: str, owner: Any) -> Placeholder:
 
 
 async def _account(system: str, owner: Any, em: EntityManager) -> UUID:
-    key = uuid5(ACCOUNTS, f"{system}:{owner}")
+    key = uuid5(ACCOUNTS, f"{system}:{reference_key(owner)}")
     if await em.users.get_by_id(key) is None:
         base = username = f"{system}-{owner}".strip()
         number = 1

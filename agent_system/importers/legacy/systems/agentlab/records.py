@@ -153,7 +153,7 @@ FILES = Table(
 
 
 def _operation(row: SourceRow) -> FileOperation:
-    """What a task did to a file; the file has only the sums over all tasks, of which the greatest is the best guess."""
+    """What a task did to a file: what was done to it most, for the file has only the sums over all tasks."""
     times = {operation: _counts[operation](row) for operation in OPERATIONS}
     if sum(1 for each in times.values() if each) > 1:
         row.mend("operations", "does not say which task did what, now what was done most", keep=False)
