@@ -295,3 +295,26 @@ def test_the_doctor_tells_how_bad_it_is(command: Command, database_url: str) -> 
     os.link(str(make_url(database_url).database), f"{make_url(database_url).database}.second")
     examined = command("doctor")
     assert (examined.code, "hard links" in examined.out) == (21, True)
+
+
+def test_events_are_sealed_and_verified(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command("upgrade")
+    assert command("audit", "seal").code == EXIT_CODES[errors.ConfigurationError]
+    monkeypatch.setenv("AGENT_SYSTEM_AUDIT_KEY", "k" * 32)
+    command("import", "trajectory", SHIPPED)
+    anchors = tmp_path / "anchors.txt"
+    sealed = command("audit", "seal", "--anchor-file", anchors, "--json").json
+    assert sealed["sealed"] > 0
+    assert anchors.read_text().split() == [sealed["head"]]
+    assert anchors.stat().st_mode & 0o777 == 0o600
+    verified = command("audit", "verify", "--anchor-file", anchors, "--json")
+    assert (verified.code, verified.json["is_valid"], verified.json["events"]) == (0, True, sealed["sealed"])
+    assert "valid" in command("audit", "verify").out
+    other = command("audit", "verify", "--anchor", "1:0123")
+    assert (other.code, "NOT VALID" in other.out, "cut off" in other.out) == (21, True, True)
+
+
+def test_the_size_of_each_table_is_told(command: Command) -> None:
+    command("upgrade")
+    assert command("stats", "--sizes", "--json").json["tables"]["agents"] > 0
+    assert "agents" in command("stats", "--sizes").out
