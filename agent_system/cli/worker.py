@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +19,10 @@ from agent_system.jobs import Worker
 if TYPE_CHECKING:
     from agent_system.cli.context import Options
 
-__all__ = ["load_worker", "worker"]
+__all__ = ["load_worker", "rotating", "worker"]
+
+LOG_BYTES = 10_000_000
+LOGS_KEPT = 4
 
 
 def worker(
@@ -28,15 +33,30 @@ def worker(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log what happens, not only what goes wrong.")
     ] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Log into this file, of which five of ten million bytes are kept.")
+    ] = None,
 ) -> None:
     """Do the jobs of the queue; SIGTERM or Ctrl-C lets handlers finish, a second one hands their jobs back."""
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=None if log_file is None else [rotating(log_file)],
     )
     found = load_worker(target)
     if concurrency is not None:
         found.concurrency = concurrency
     await_(_run(options_of(context), found, until_idle=until_idle))
+
+
+def rotating(path: Path) -> logging.Handler:
+    """What writes a log that never grows beyond its limit; only its owner may read it."""
+
+    class Private(RotatingFileHandler):
+        def _open(self) -> Any:
+            return os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a", encoding="utf-8")
+
+    return Private(path, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT, encoding="utf-8")
 
 
 async def _run(options: Options, found: Worker, *, until_idle: bool) -> None:

@@ -199,3 +199,11 @@ async def test_what_is_no_anchor_is_refused(em: EntityManager) -> None:
             await em.audit.verify(anchor)
     with pytest.raises(ValidationError):
         await em.audit.seal(0)
+
+
+async def test_a_scope_sees_nothing_of_the_chain(em: EntityManager) -> None:
+    mine = em.scoped(user_id="somebody")
+    assert await mine.audit.head() == Anchor(0, "")
+    assert await mine.audit.seal() == 0
+    assert (await mine.audit.verify()).events == 0
+    assert (await em.audit.verify()).is_valid
