@@ -175,6 +175,8 @@ class TextSearch:
         for key, texts in rows:
             plain = canonical("\n".join(texts))
             likely = [term for term, word in letters if word in plain]
+            if not likely:
+                continue
             row = self._row(texts)
             frequencies = {term: often for term in likely if (often := row.frequency(term))}
             for term in frequencies:
