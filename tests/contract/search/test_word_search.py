@@ -94,6 +94,9 @@ async def test_words_are_read_when_searches_have_waited_long_enough(
     assert em.memories.index.used_bytes == 0
     monkeypatch.setattr(word_search, "SECONDS_OF_ROW", 1e-9)
     await em.memories.search("pizza")
+    assert em.memories.index.used_bytes == 0
+    monkeypatch.setattr(word_search, "LEAST_ROWS", 1)
+    await em.memories.search("pizza")
     assert em.memories.index.used_bytes > 0
     async with DatabaseManager(migrated_url, auto_migrate=False) as db:
         db.settings = db.settings.model_copy(update={"search_memory_mib": 0})
