@@ -1,6 +1,6 @@
 """`Matrix`: the vectors of one table in one model, one below the other in memory, so that one product compares all.
 
-It is exact: the product of 100,000 vectors of 256 numbers with one takes 3 ms, where an approximate index has to be
+It is exact: the product of 100,000 vectors of 256 numbers with one takes 5 ms, where an approximate index has to be
 built for tens of seconds and misses some. A row takes `4 * dimensions + 9` bytes, and while the matrix grows up to one
 and a half times as much.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["BYTES_BESIDE", "Matrix", "best_of", "vectors_from"]
+__all__ = ["BYTES_BESIDE", "Matrix", "best_of", "likeness_of", "vectors_from"]
 
 BYTES_BESIDE = 9
 """What a row takes beside its vector: its number, and whether it is there."""
@@ -112,12 +112,12 @@ class Matrix:
         """
         if among is None:
             rows, ids, is_there = self._rows[: self._count], self._ids[: self._count], self._is_there[: self._count]
-            likeness = rows @ query
+            likeness = likeness_of(rows, query)
             if self._gone:
                 likeness[~is_there] = -np.inf
         else:
             places = self.places(among)
-            ids, likeness = self._ids[places], self._rows[places] @ query
+            ids, likeness = self._ids[places], likeness_of(self._rows[places], query)
         return best_of(ids, likeness, count)
 
     def _make_room(self, rows: int) -> None:
@@ -142,6 +142,15 @@ class Matrix:
         self._rows, self._ids, self._is_there = self._rows[places], self._ids[places], self._is_there[places]
         self._count = len(places)
         self._gone = int(self._count - self._is_there.sum())
+
+
+def likeness_of(rows: Vectors, query: Vectors) -> Any:
+    """The product of each row with a vector, on one thread: (rows,) float32.
+
+    A product by BLAS takes all processors, and on busy ones its threads wait for each other: 38 ms against 11 ms for
+    100,000 rows of 256 numbers on two busy cores, and 24 against 5 ms at best.
+    """
+    return np.einsum("ij,j->i", rows, query)
 
 
 def best_of(ids: Numbers, likeness: Any, count: int) -> tuple[list[int], list[float]]:

@@ -16,7 +16,7 @@ from agent_system.managers.core.allowing import MOST_FOUND, enough_of
 from agent_system.managers.core.following import Follower
 from agent_system.managers.core.steps import in_chunks
 from agent_system.search.change_log import change_log
-from agent_system.search.matrix import BYTES_BESIDE, Matrix, best_of, vectors_from
+from agent_system.search.matrix import BYTES_BESIDE, Matrix, best_of, likeness_of, vectors_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,7 +112,7 @@ class VectorSearch:
             return await self._find_in_scope(db, query, condition)
         keys = {number: key for number, key, _ in found}
         ids, vectors = vectors_from([(number, vector) for number, _, vector in found], self._dimensions)
-        best = best_of(np.asarray(ids, np.int64), vectors @ query, MOST_FOUND)
+        best = best_of(np.asarray(ids, np.int64), likeness_of(vectors, query), MOST_FOUND)
         return [(keys[number], likeness) for number, likeness in zip(*best, strict=True)]
 
     async def _find_in_scope(
@@ -158,7 +158,9 @@ class VectorSearch:
             rows = await db.read(partial(self._read, behind=behind if own is None else 0, among=part))
             ids, vectors = vectors_from(rows, self._dimensions)
             numbers = np.asarray([*best[0], *ids], np.int64)
-            best = best_of(numbers, np.concatenate([np.asarray(best[1], np.float32), vectors @ query]), count)
+            best = best_of(
+                numbers, np.concatenate([np.asarray(best[1], np.float32), likeness_of(vectors, query)]), count
+            )
             if own is None and len(rows) == PART:
                 behind = rows[-1][0]
             elif own is not None and behind + PART < len(own):
