@@ -7,8 +7,9 @@ import pytest
 from scripts.benchmarks.queue_kills import survive
 
 
+@pytest.mark.timeout(180)
 async def test_each_job_has_its_effect_once_whoever_is_killed(migrated_url: str) -> None:
-    survived = await survive(migrated_url, jobs=300, kills=3)
+    survived = await survive(migrated_url, jobs=300, kills=3, processes=3)
     assert survived.is_flawless, survived
     assert survived.begun_again > 0
 
