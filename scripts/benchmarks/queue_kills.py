@@ -74,7 +74,8 @@ class _Process:
     @classmethod
     async def start(cls, url: str, moved: asyncio.Condition) -> _Process:
         command = [sys.executable, "-m", "scripts.benchmarks.queue_kills", "work", url]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
         assert process.stdout is not None
         await process.stdout.readline()
         return cls(process, moved)
@@ -186,6 +187,8 @@ async def _work(url: str) -> None:
             await context.em.events.create(event)
 
     async with DatabaseManager(url, auto_migrate=False) as db:
+        # Nobody writes to it: it ends when whoever started this process has ended, in whatever way.
+        asyncio.get_running_loop().add_reader(sys.stdin, worker.stop)
         print("ready", flush=True)
         await worker.run(EntityManager(db))
 
