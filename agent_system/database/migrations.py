@@ -67,10 +67,10 @@ async def run_migrations(
     settings = settings if settings is not None else DatabaseSettings()
     url = resolve_url(path_or_url, settings)
     guard = guard_for(url.get_backend_name())
-    if guard.rebuilds_tables:
-        url, _ = prepare_sqlite_url(url, settings)
     history = revision_history()
     target = resolve_target(target_version, history)
+    if guard.rebuilds_tables:
+        url, _ = prepare_sqlite_url(url, settings)
     state = await guard.peek(url, settings)
     refuse_unusable(state, history)
     await _migrate(url, settings, target, state)
