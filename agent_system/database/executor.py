@@ -177,9 +177,11 @@ class SqliteExecutor:
     def _open_core(self) -> Connection:
         # A synchronous engine over this very connection: all of SQLAlchemy's compiling, caching and result processing
         # without a hop per statement. AUTOCOMMIT and no reset: it never begins, ends or closes anything itself.
+        fetched = FetchedConnection(self.raw)
         engine = create_engine(
             "sqlite://",
-            creator=lambda: FetchedConnection(self.raw),
+            # Not a word of this executor: SQLAlchemy keeps for ever what it lends and what leads back to it.
+            creator=lambda: fetched,
             module=sqlite,
             poolclass=StaticPool,
             pool_reset_on_return=None,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     Delete,
@@ -248,20 +247,24 @@ class TablePlans(Generic[Row]):
         return self._plan("delete", lambda: delete(self.table).where(self._is_key()), one_row=True)
 
 
-_shared: WeakKeyDictionary[Dialect, dict[Any, TablePlans[Any]]] = WeakKeyDictionary()
+# Few: one engine speaks one dialect, and a program that opens many databases speaks it with all of them.
+_shared: dict[Any, TablePlans[Any]] = {}
 
 
 def shared_plans(entity: type[Row], dialect: Dialect, **options: Any) -> TablePlans[Row]:
-    """The plans of a class that all managers of one engine share, so that each statement is compiled once.
+    """The plans of a class that all managers share whose engines speak one dialect: a statement is compiled once.
 
     Args:
         entity: The mapped class.
-        dialect: The engine's own dialect.
+        dialect: The dialect of a connected engine, which knows the version of the library or the server.
         options: See `TablePlans`.
     """
-    known = _shared.setdefault(dialect, {})
-    key = (entity, *sorted(options.items()))
-    if key not in known:
-        known[key] = TablePlans(entity, dialect, **options)
-    plans: TablePlans[Row] = known[key]
+    version = dialect.server_version_info
+    key = (entity, type(dialect), version, dialect.paramstyle, *sorted(options.items()))
+    # An engine that has never been connected may learn more about whom it talks to.
+    if version is None:
+        return TablePlans(entity, dialect, **options)
+    plans: TablePlans[Row] | None = _shared.get(key)
+    if plans is None:
+        plans = _shared[key] = TablePlans(entity, dialect, **options)
     return plans

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import insert
 
 from agent_system.database import DatabaseManager, get_database_connection
+from agent_system.entity_manager import EntityManager
 from agent_system.errors import DatabaseError, DatabaseUnavailableError, NotConnectedError, SchemaMismatchError
 from agent_system.settings import DatabaseSettings
 from tests import requirements as requires
@@ -277,3 +281,18 @@ async def test_arguments_win_over_settings() -> None:
     db = DatabaseManager("./own.db", settings=settings, auto_migrate=False, durability="normal")
 
     assert (db.url.database, db.auto_migrate, db.settings.durability.value) == ("./own.db", False, "normal")
+
+
+async def test_a_closed_database_leaves_nothing_in_memory(migrated_url: str) -> None:
+    async def use_and_close() -> weakref.ref[Any]:
+        async with DatabaseManager(migrated_url, auto_migrate=False) as database:
+            em = EntityManager(database)
+            await em.agents.create({"name": uuid4().hex})
+            assert await em.messages.count() == 0
+            return weakref.ref(database.dialect)
+
+    # The plans of the first one serve all, and know its dialect.
+    await use_and_close()
+    dialects = [await use_and_close() for _ in range(2)]
+    gc.collect()
+    assert [dialect() for dialect in dialects] == [None, None]
