@@ -209,7 +209,8 @@ class FailingConnection(sqlite3.Connection):
         ("SQLITE_CONSTRAINT_FOREIGNKEY", False, sqlite3.OperationalError),
         ("SQLITE_BUSY", False, sqlite3.OperationalError),
         ("SQLITE_IOERR_FSYNC", False, OutcomeUnknownError),
-        ("SQLITE_FULL", True, OutcomeUnknownError),
+        ("SQLITE_NOMEM", True, OutcomeUnknownError),
+            ("SQLITE_FULL", True, sqlite3.OperationalError),
     ],
 )
 def test_a_commit_that_fails_is_rolled_back_or_unknown(

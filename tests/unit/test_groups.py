@@ -319,7 +319,7 @@ def test_an_input_or_output_error_at_commit_is_unknown_and_never_repeated(
 def test_a_commit_that_fails_and_leaves_no_transaction_is_unknown(executor: SqliteExecutor, raw: Connection) -> None:
     def commit_and_fail() -> None:
         sqlite3.Connection.commit(raw)
-        raise sqlite_error("SQLITE_FULL")
+        raise sqlite_error("SQLITE_NOMEM")
 
     raw.on_commit = [commit_and_fail]
     outcomes = commit_group(executor, [add("a"), add("b")])
