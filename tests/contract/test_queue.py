@@ -286,9 +286,9 @@ async def test_what_is_done_is_reported_and_the_next_is_claimed_in_one_transacti
     await em.queue.enqueue_many([{"task_type": "a"}, {"task_type": "b"}])
     held, lost = sorted(await em.queue.claim(2, lease_seconds=10), key=lambda job: job.id)
     third = await em.queue.enqueue("a")
-    clock.move(5)
+    clock.move(seconds=5)
     await em.queue.heartbeat(held, 10)
-    clock.move(6)
+    clock.move(seconds=6)
     done = [em.queue.completion(job, {"n": job.id}) for job in (held, lost)]
     (again,) = await em.queue.claim(1, types=["b"])
     jobs, refused = await em.queue.exchange(done, 2)
