@@ -210,7 +210,7 @@ class FailingConnection(sqlite3.Connection):
         ("SQLITE_BUSY", False, sqlite3.OperationalError),
         ("SQLITE_IOERR_FSYNC", False, OutcomeUnknownError),
         ("SQLITE_NOMEM", True, OutcomeUnknownError),
-            ("SQLITE_FULL", True, sqlite3.OperationalError),
+        ("SQLITE_FULL", True, sqlite3.OperationalError),
     ],
 )
 def test_a_commit_that_fails_is_rolled_back_or_unknown(
