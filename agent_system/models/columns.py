@@ -16,9 +16,10 @@ from sqlalchemy import REAL as SQL_REAL
 from sqlalchemy import Uuid as SqlUuid
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from agent_system.errors import SchemaMismatchError
 from agent_system.models.codec import ESCAPE, decode_json, decode_parsed_json, decode_text, encode_json, encode_text
 
-__all__ = ["BigInt", "Enumerated", "Json", "Real", "Text", "UtcDateTime", "Uuid", "Vector"]
+__all__ = ["BigInt", "Enumerated", "FormatVersion", "Json", "Real", "Text", "UtcDateTime", "Uuid", "Vector"]
 
 Processor = Callable[[Any], Any] | None
 
@@ -47,6 +48,44 @@ class Real(TypeDecorator[float]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
         """Make whole numbers floating-point ones: SQLite stores them as integers and RETURNING hands those out."""
         return _to_float if isinstance(self.impl_instance.dialect_impl(dialect), SQL_REAL) else None
+
+
+class FormatVersion(TypeDecorator[int]):
+    """The version of the form in which a row keeps its content; one that is newer than the program is not read.
+
+    What is not read is not overwritten either, because every change reads the row first.
+
+    Args:
+        newest: The newest version that the program knows.
+    """
+
+    impl = BigInt
+    cache_ok = True
+
+    def __init__(self, newest: int) -> None:
+        self.newest = newest
+        super().__init__()
+
+    @property
+    def python_type(self) -> type[Any]:
+        """What a value is in Python."""
+        return int
+
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        """Nothing to do."""
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        """Refuse what a newer program has written."""
+        newest = self.newest
+
+        def known(version: int | None) -> int | None:
+            if version is not None and version > newest:
+                message = f"a row is of format {version}, and this version of agent_system knows {newest}: upgrade it"
+                raise SchemaMismatchError(message)
+            return version
+
+        return known
 
 
 class Text(TypeDecorator[str]):

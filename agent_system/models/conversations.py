@@ -17,6 +17,7 @@ from agent_system.models.fields import (
     enum_check,
     enum_field,
     flag_field,
+    format_field,
     int_field,
     int_key,
     json_field,
@@ -48,6 +49,9 @@ from agent_system.types import (
 )
 
 __all__ = ["Conversation", "ConversationHead", "Message", "MessageFeedback"]
+
+FORMAT_VERSION = 1
+"""The newest form of a message's content, parts and tool calls that this version reads and writes."""
 
 
 class ConversationHead(TableModel, table=True):
@@ -163,7 +167,7 @@ class Message(TableModel, table=True):
     suggested_actions: JsonValue = json_field("Answers that the person may choose from; null when none are offered.")
     read_at: datetime | None = moment_field("When the addressee read it; null: not yet, or nobody keeps track.")
     responded_at: datetime | None = moment_field("When the person answered; null: not yet.")
-    format_version: Counter = count_field("Version of the form of content, parts and tool_calls.", 1)
+    format_version: Counter = format_field("Version of the form of content, parts and tool_calls.", FORMAT_VERSION)
     extra_terms: str | None = text_field(
         "Words that the index would not find in the content, such as those of scripts without blanks; null: none.", None
     )

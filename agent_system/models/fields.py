@@ -18,7 +18,7 @@ from sqlmodel import Field
 from uuid_utils.compat import uuid7
 
 from agent_system.clock import utc_now
-from agent_system.models.columns import BigInt, Enumerated, Json, Real, Text, UtcDateTime, Uuid, Vector
+from agent_system.models.columns import BigInt, Enumerated, FormatVersion, Json, Real, Text, UtcDateTime, Uuid, Vector
 
 __all__ = [
     "COUNTED_KEY",
@@ -31,6 +31,7 @@ __all__ = [
     "enum_check",
     "enum_field",
     "flag_field",
+    "format_field",
     "int_field",
     "int_key",
     "json_array_field",
@@ -197,6 +198,11 @@ def int_field(description: str, default: Any = REQUIRED) -> Any:
 def count_field(description: str, default: Any = 0) -> Any:
     """A number of things; its table needs `non_negative`."""
     return _field(BigInt, description, default)
+
+
+def format_field(description: str, newest: int) -> Any:
+    """The version of a row's form; rows of a newer one are not read. Its table needs `non_negative`."""
+    return _field(FormatVersion(newest), description, newest)
 
 
 def real_field(description: str, default: Any = REQUIRED) -> Any:

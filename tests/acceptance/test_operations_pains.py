@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from agent_system import DatabaseManager, EntityManager
 from agent_system.errors import DatabaseCorruptError, SchemaMismatchError
@@ -92,3 +92,24 @@ def test_every_dependency_has_a_pinned_version() -> None:
     assert dependencies is not None
     named = re.findall(r'^ +"([A-Za-z0-9_.-]+)', dependencies[1], re.MULTILINE)
     assert {name.lower().replace("_", "-") for name in named} <= pinned
+
+
+async def test_a_message_of_a_newer_version_is_told_and_never_overwritten(em: EntityManager) -> None:
+    conversation = await em.conversations.create({"title": "chat"})
+    old, new = await em.messages.append_many(
+        conversation.id, [{"role": "user", "content": text} for text in ("old", "new")]
+    )
+    messages = metadata.tables["messages"]
+    newer = update(messages).where(messages.c.id == new.id).values(format_version=2)
+    await em.db.write(lambda executor: executor.execute(newer).rowcount)
+    for attempt in (
+        em.messages.last(conversation.id),
+        em.messages.history(conversation.id),
+        em.messages.require(new.id),
+        em.messages.update(new.id, {"content": "lost"}),
+    ):
+        with pytest.raises(SchemaMismatchError, match=r"format 2.*knows 1"):
+            await attempt
+    assert (await em.messages.require(old.id)).content == "old"
+    stored = await em.query("SELECT content FROM messages WHERE id = :id", {"id": new.id})
+    assert [row["content"] for row in stored.rows] == ["new"]
