@@ -117,7 +117,7 @@ class DatabaseManager:
         return self
 
     async def _open_backend(self) -> Backend:
-        url, backend = prepare_backend(self.url, self.settings)
+        url, backend = prepare_backend(self.url, self.settings, makes=self.auto_migrate)
         try:
             await prepare_schema(url, self.settings, auto_migrate=self.auto_migrate)
             await backend.open()

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["prepare_backend"]
 
 
-def prepare_backend(url: URL, settings: DatabaseSettings) -> tuple[URL, Backend]:
+def prepare_backend(url: URL, settings: DatabaseSettings, *, makes: bool) -> tuple[URL, Backend]:
     """Make the backend for a URL of `resolve_url`, not yet open.
+
+    Args:
+        url: The database.
+        settings: How it is used.
+        makes: Whether a SQLite file that is not there is made.
 
     Returns:
         The URL of the database itself (that of a file, for `:memory:`), and the backend.
@@ -27,6 +32,6 @@ def prepare_backend(url: URL, settings: DatabaseSettings) -> tuple[URL, Backend]
         DatabaseUnavailableError: A SQLite path is a folder, or its folder cannot be made.
     """
     if url.get_backend_name() == "sqlite":
-        url, temporary = prepare_sqlite_url(url, settings)
+        url, temporary = prepare_sqlite_url(url, settings, makes=makes)
         return url, SqliteBackend(url, settings, temporary)
     return url, PostgresBackend(url, settings)

@@ -28,8 +28,8 @@ OWNER_ONLY = 0o600
 VARIABLE = f"{ENV_PREFIX}NETWORK_FILE_SYSTEM"
 
 
-def prepare_sqlite_url(url: URL, settings: DatabaseSettings) -> tuple[URL, Path | None]:
-    """Make the folder and the empty file of a database that only its owner may read.
+def prepare_sqlite_url(url: URL, settings: DatabaseSettings, *, makes: bool = True) -> tuple[URL, Path | None]:
+    """Make the folder and the empty file of a database that only its owner may read; nothing unless it `makes` one.
 
     `:memory:` becomes a file in a temporary folder that is returned too: a database that lives in one connection's
     memory could not be read beside its writer; a private file that goes away with the manager behaves like every other
@@ -46,6 +46,8 @@ def prepare_sqlite_url(url: URL, settings: DatabaseSettings) -> tuple[URL, Path 
         message = f"{path} is a folder; the database needs the path of a file"
         raise DatabaseUnavailableError(message)
     _look_at_disk(path, settings.network_file_system)
+    if not makes:
+        return url, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
