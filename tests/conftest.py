@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -47,6 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)
     hypothesis.settings.register_profile("full", deadline=None, max_examples=1_000)
     hypothesis.settings.load_profile("quick" if config.getoption("markexpr") else "full")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays for the whole run: the tests and what they import."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
