@@ -23,7 +23,7 @@ ON_THE_LOOP = 16
 
 
 class WordLlamaEmbedder:
-    """Averages the vectors of a text's tokens, which a large language model has learned (https://pypi.org/p/wordllama).
+    """Averages the vectors of a text's tokens, which a large language model has learned (https://github.com/dleemiller/WordLlama).
 
     Its weights come with its package. It is fast and knows English words; `MiniLmEmbedder` understands sentences.
 
