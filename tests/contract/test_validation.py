@@ -271,7 +271,7 @@ async def test_any_json_comes_back_from_every_json_column(
 
 async def test_integers_to_the_last_bit(factories: Factories, manager: Manager[Any], attribute: str) -> None:
     for key in writable(manager, lambda column: column.type.python_type is int and not column.foreign_keys):
-        if key in {"id", "version", "attempt"}:
+        if key in {"id", "version", "attempt", "format_version"}:
             continue
         row = await factories.create(attribute, **{key: 2**63 - 1})
         assert getattr(await manager.require(row.id), key) == 2**63 - 1

@@ -11,7 +11,8 @@ from sqlalchemy.orm import class_mapper
 
 from agent_system import models
 from agent_system.managers.core.base import Manager
-from agent_system.models.columns import Enumerated, Json, Real, Text, UtcDateTime, Uuid, Vector
+from agent_system.models.columns import Enumerated, FormatVersion, Json, Real, Text, UtcDateTime, Uuid, Vector
+from agent_system.models.conversations import FORMAT_VERSION
 from agent_system.types import ReservationState, UsageState
 
 if TYPE_CHECKING:
@@ -58,7 +59,15 @@ PAIRS: dict[type[Any], tuple[str, str]] = {
 
 _stores: dict[tuple[type[Any], str], Any] = {}
 
-VALUES: dict[type[Any], Any] = {UtcDateTime: MOMENT, Uuid: UUID(int=5), Real: 0.1, Boolean: True, Vector: b"\0\xff"}
+VALUES: dict[type[Any], Any] = {
+    UtcDateTime: MOMENT,
+    Uuid: UUID(int=5),
+    Real: 0.1,
+    Boolean: True,
+    Vector: b"\0\xff",
+    # What is newer is not read.
+    FormatVersion: FORMAT_VERSION,
+}
 
 
 class Managers:
