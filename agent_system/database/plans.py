@@ -10,19 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import (
-    Delete,
-    Dialect,
-    Integer,
-    bindparam,
-    column,
-    delete,
-    insert,
-    literal_column,
-    select,
-    table,
-    update,
-)
+from sqlalchemy import Delete, Integer, bindparam, column, delete, insert, literal_column, select, table, update
 from sqlalchemy.orm import class_mapper
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -32,7 +20,7 @@ from agent_system.database.hydration import Hydrator
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Column
+    from sqlalchemy import Column, Dialect
     from sqlalchemy.sql import ClauseElement
 
 __all__ = ["Plan", "TablePlans", "compile_plan", "shared_plans"]
@@ -260,10 +248,10 @@ def shared_plans(entity: type[Row], dialect: Dialect, **options: Any) -> TablePl
         options: See `TablePlans`.
     """
     version = dialect.server_version_info
-    key = (entity, type(dialect), version, dialect.paramstyle, *sorted(options.items()))
-    # An engine that has never been connected may learn more about whom it talks to.
     if version is None:
+        # An engine that has never been connected may learn more about whom it talks to.
         return TablePlans(entity, dialect, **options)
+    key = (entity, type(dialect), version, dialect.paramstyle, *sorted(options.items()))
     plans: TablePlans[Row] | None = _shared.get(key)
     if plans is None:
         plans = _shared[key] = TablePlans(entity, dialect, **options)
