@@ -8,9 +8,8 @@ no side effect outside the database.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import CompoundSelect, Select, UpdateBase, create_engine
@@ -18,6 +17,7 @@ from sqlalchemy.pool import StaticPool
 
 from agent_system.database.cursors import FetchedConnection
 from agent_system.database.driver import require_transaction, sqlite
+from agent_system.database.many_rows import in_parts, repeat_marked_values, repeat_numbered_values
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Work: TypeAlias = Callable[["Executor"], T]
 
-__all__ = ["CHANNEL", "PREFER_INDEXES", "Executor", "PostgresExecutor", "SqliteExecutor", "Work", "repeat_values"]
+__all__ = ["CHANNEL", "PREFER_INDEXES", "Executor", "PostgresExecutor", "SqliteExecutor", "Work"]
 
 # What PostgreSQL's protocol can carry in one statement, and what it plans quickly.
 MOST_PARAMETERS = 32_767
@@ -46,7 +46,6 @@ PREFER_INDEXES = (
 )
 """Keeps PostgreSQL from sorting all that waits: a claim of 144 of 12,000 jobs, of which old statistics promised 16,
 took 12 ms without it and takes 1.4 ms."""
-_PARAMETER = re.compile(r"\$(\d+)")
 
 
 class Executor(Protocol):
@@ -136,12 +135,15 @@ class SqliteExecutor:
 
     def insert_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows and return their counted keys."""
-        if not rows:
-            return []
-        self.change_many(plan, rows)
-        # The transaction has the only writer, and AUTOINCREMENT counts on from the largest key: they are a range.
-        last: int = self.raw.execute("SELECT last_insert_rowid()").fetchone()[0]
-        return list(range(last - len(rows) + 1, last + 1))
+        self._check_transaction()
+        self._note_many(plan, rows)
+        keys: list[int] = []
+        for part in in_parts(rows):
+            sql = repeat_marked_values(plan.sql, len(part))
+            last = self.raw.execute(sql, tuple(chain.from_iterable(part))).lastrowid or 0
+            # The transaction has the only writer, and AUTOINCREMENT counts on from the largest key: they are a range.
+            keys += range(last - len(part) + 1, last + 1)
+        return keys
 
     def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Run a compiled statement and return how many rows it changed."""
@@ -153,10 +155,12 @@ class SqliteExecutor:
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
         """Run a compiled statement once for each tuple of parameters."""
         self._check_transaction()
-        if plan.writes is not None and self.journal is not None:
-            for parameters in rows:
-                self.journal.note(plan, parameters)
-        self.raw.executemany(plan.sql, rows)
+        self._note_many(plan, rows)
+        if not plan.is_plain_insert:
+            self.raw.executemany(plan.sql, rows)
+            return
+        for part in in_parts(rows):
+            self.raw.execute(repeat_marked_values(plan.sql, len(part)), tuple(chain.from_iterable(part)))
 
     def notify(self) -> None:
         """Note it; every commit is seen by those who wait, and this one at once."""
@@ -168,6 +172,13 @@ class SqliteExecutor:
     def forget(self) -> None:
         """Overwrite what is deleted with zeros (https://sqlite.org/pragma.html#pragma_secure_delete)."""
         self.raw.execute("PRAGMA secure_delete = ON").fetchall()
+
+    def _note_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        if plan.writes is None or self.journal is None:
+            return
+        # Rows that are added leave those alone that the cache has; what the statement does besides is told once.
+        for parameters in rows[:1] if plan.adds_rows else rows:
+            self.journal.note(plan, parameters)
 
     def _check_transaction(self) -> None:
         # A work may have caught the error that ended its transaction; its next statement would commit by itself.
@@ -228,7 +239,7 @@ class PostgresExecutor:
         for start in range(0, len(rows), most):
             part = rows[start : start + most]
             values = tuple(value for row in part for value in row)
-            found = self._run(replace(plan, sql=repeat_values(plan.sql, len(part))), values).scalars()
+            found = self._run(replace(plan, sql=repeat_numbered_values(plan.sql, len(part))), values).scalars()
             # The sequence counts the rows in the order of the statement; RETURNING promises no order.
             keys += sorted(found)
         return keys
@@ -263,17 +274,3 @@ class PostgresExecutor:
         except BaseException as exc:
             self.failure = exc
             raise
-
-
-@lru_cache(256)
-def repeat_values(sql: str, rows: int) -> str:
-    """Return an INSERT of one row of numbered parameters, with its RETURNING, as one of many rows."""
-    before, _, rest = sql.partition(" VALUES ")
-    values, _, returning = rest.rpartition(" RETURNING ")
-    count = len(set(_PARAMETER.findall(values)))
-    repeated = (_shift(values, row * count) for row in range(rows))
-    return f"{before} VALUES {', '.join(repeated)} RETURNING {returning}"
-
-
-def _shift(values: str, by: int) -> str:
-    return _PARAMETER.sub(lambda found: f"${int(found[1]) + by}", values)

@@ -1,7 +1,8 @@
 """One group of independent writes in one transaction: what is acknowledged is committed, what failed left nothing.
 
 `commit_group` runs on the writer's thread. It first runs all works without savepoints, which is what makes group commit
-cheap. Three things can go wrong, and each has its own answer:
+cheap, and those beside each other that are alike (`Companion`: inserts into one table) by one statement; if that is
+refused, it has taken itself back, and each of them runs by itself. Three things can go wrong, and each has its answer:
 
 - A work fails and changed nothing (a refused constraint, a missing row, a version conflict; `total_changes` tells): it
   gets its error, the others go on as if it had not been there.
@@ -15,7 +16,8 @@ cheap. Three things can go wrong, and each has its own answer:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent_system.database.driver import commit, is_busy, require_transaction, sqlite
 from agent_system.database.lanes import STOPPED
@@ -25,9 +27,22 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from agent_system.database.executor import SqliteExecutor, Work
+    from agent_system.database.executor import Executor, SqliteExecutor, Work
 
-__all__ = ["GroupBusyError", "Outcome", "commit_group"]
+__all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group"]
+
+
+class Companion(Protocol):
+    """A work without a value that can be done together with others that are alike."""
+
+    def __call__(self, executor: Executor) -> None:
+        """Do it alone."""
+
+    def kind(self) -> object | None:
+        """Those of one kind can be done together; None when it has to be done alone."""
+
+    def do_with(self, executor: Executor, others: Sequence[Any]) -> None:
+        """Do it and then others of its kind; it says nothing to them before all is done."""
 
 
 class GroupBusyError(Exception):
@@ -110,9 +125,37 @@ def _run_all(
     *,
     isolate: bool,
 ) -> None:
-    run = _run_isolated if isolate else _run_bare
-    for position in alive:
-        outcomes[position] = run(executor, works[position], position)
+    if isolate:
+        for position in alive:
+            outcomes[position] = _run_isolated(executor, works[position], position)
+        return
+    for kind, neighbours in groupby(alive, key=lambda position: _kind(works[position])):
+        positions = list(neighbours)
+        if kind is not None and len(positions) > 1 and _run_together(executor, [works[one] for one in positions]):
+            continue
+        for position in positions:
+            outcomes[position] = _run_bare(executor, works[position], position)
+
+
+def _kind(work: Any) -> object | None:
+    ask = getattr(work, "kind", None)
+    return None if ask is None else ask()
+
+
+def _run_together(executor: SqliteExecutor, works: Sequence[Any]) -> bool:
+    """Do works of one kind at once; False when nothing was done, because one of them is to be refused."""
+    raw = executor.raw
+    before = raw.total_changes
+    executor.hides_changes = False
+    first, *others = works
+    try:
+        first.do_with(executor, others)
+        require_transaction(raw)
+    except BaseException as exc:  # whose error it is comes out when each runs by itself
+        if not raw.in_transaction or raw.total_changes != before or executor.hides_changes:
+            raise _RetryWithSavepointsError from exc
+        return False
+    return True
 
 
 def _run_bare(executor: SqliteExecutor, work: Work[Any], position: int) -> Outcome:

@@ -43,6 +43,8 @@ class Plan:
     """Whether it removes rows, so that foreign keys act."""
     adds_rows: bool = False
     """Whether it only adds rows, so that rows that are there stay as they are."""
+    is_plain_insert: bool = False
+    """Whether it is an INSERT of one row that ends with its values, so that many rows can travel in one statement."""
     key_position: int | None = None
     """Which parameter is the primary key of the only row that it changes or looks up; None: not one row by its key."""
     hot: str | None = None
@@ -181,7 +183,8 @@ class TablePlans(Generic[Row]):
                 return statement.inline()
             return statement.returning(*(self.columns[key] for key in returning))
 
-        return self._plan(("insert", tuple(keys), tuple(returning)), build, adds_rows=True)
+        facts = {"adds_rows": True, "is_plain_insert": not returning}
+        return self._plan(("insert", tuple(keys), tuple(returning)), build, **facts)
 
     def insert_counted(self, keys: Sequence[str]) -> Plan:
         """Insert these attributes into a table whose key the database counts; for `Executor.insert`."""

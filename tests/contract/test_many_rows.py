@@ -1,14 +1,18 @@
-"""Many rows at once do not keep the event loop from everybody else."""
+"""Many rows at once: each gets its own key and event, and the event loop is not kept from everybody else."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
+from agent_system.errors import ForeignKeyError
+from agent_system.managers.core.audit import audit_context
 from agent_system.managers.core.steps import ROWS_BETWEEN_YIELDS, in_steps
+from agent_system.models import Agent, Message
 
 if TYPE_CHECKING:
     from agent_system import EntityManager
@@ -58,3 +62,34 @@ async def test_a_garbage_collector_that_is_off_stays_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+async def test_rows_that_many_write_at_once_are_each_told_their_own_key(em: EntityManager) -> None:
+    bad = 40
+    data: list[dict[str, Any]] = [{"role": "user", "content": f"text {n}"} for n in range(150)]
+    data[bad]["task_id"] = uuid4()
+    made = await asyncio.gather(*(em.messages.create(one) for one in data), return_exceptions=True)
+
+    assert isinstance(made[bad], ForeignKeyError)
+    assert made[bad].field == "task_id"
+    messages = [one for one in made if isinstance(one, Message)]
+    stored = await em.messages.get_many(message.id for message in messages)
+    assert [stored[message.id].content for message in messages] == [f"text {n}" for n in range(150) if n != bad]
+    assert all(stored[message.id].uid == message.uid for message in messages)
+    found = await em.messages.search("text 149", mode="text", limit=1)
+    assert found[0].item.id == messages[-1].id
+
+
+async def test_each_of_many_that_are_made_at_once_has_its_event(em: EntityManager) -> None:
+    bad = 3
+    data: list[dict[str, Any]] = [{"name": f"agent {n}"} for n in range(20)]
+    data[bad]["user_id"] = uuid4()
+    with audit_context(actor="a test"):
+        made = await asyncio.gather(*(em.agents.create(one) for one in data), return_exceptions=True)
+
+    assert isinstance(made[bad], ForeignKeyError)
+    agents = {str(one.id): one.name for one in made if isinstance(one, Agent)}
+    events = await em.events.find(event_type="agent.created")
+    assert {event.entity_id: (event.after or {})["name"] for event in events} == agents
+    assert len(events) == len(agents) == 19
+    assert {event.actor for event in events} == {"a test"}

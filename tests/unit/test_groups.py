@@ -12,10 +12,11 @@ from sqlalchemy import text
 
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.groups import GroupBusyError, commit_group
+from agent_system.database.plans import Plan
 from agent_system.errors import DatabaseBusyError, OutcomeUnknownError, TransactionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from agent_system.database.executor import Executor, Work
@@ -26,6 +27,17 @@ SCHEMA = """
     CREATE TRIGGER refuse BEFORE INSERT ON notes WHEN NEW.title = 'rolls back'
         BEGIN SELECT RAISE(ROLLBACK, 'everything'); END;
 """
+
+
+INSERT_NOTE = Plan(
+    sql="INSERT INTO notes (title) VALUES (?)",
+    parameters=("title",),
+    processors=(None,),
+    constants={},
+    writes="notes",
+    adds_rows=True,
+    is_plain_insert=True,
+)
 
 
 class Connection(sqlite3.Connection):
@@ -95,6 +107,22 @@ def failing(error: BaseException, *before: str) -> Work[Any]:
     return work
 
 
+class Note:
+    """A work that inserts one note, by one statement with its neighbours."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def __call__(self, executor: Executor) -> None:
+        self.do_with(executor, [])
+
+    def kind(self) -> object:
+        return Note
+
+    def do_with(self, executor: Executor, others: Sequence[Note]) -> None:
+        executor.change_many(INSERT_NOTE, [(each.title,) for each in (self, *others)])
+
+
 def titles(path: Path) -> list[str]:
     """Read what has been committed, on a connection of its own."""
     with closing(sqlite3.connect(path)) as other:
@@ -122,6 +150,42 @@ def test_works_that_succeed_share_one_transaction_without_savepoints(
     assert [outcome.value for outcome in outcomes] == [1] * 64
     assert len(titles(path)) == 64
     assert (raw.count("BEGIN"), raw.count("COMMIT"), raw.count("SAVEPOINT")) == (1, 1, 0)
+
+
+def test_works_that_are_alike_and_neighbours_are_one_statement(
+    executor: SqliteExecutor, raw: Connection, path: Path
+) -> None:
+    works = [Note("a"), Note("b"), add("c"), Note("d"), Note("e")]
+    outcomes = commit_group(executor, works)
+
+    assert [outcome.error for outcome in outcomes] == [None] * 5
+    assert titles(path) == ["a", "b", "c", "d", "e"]
+    assert (raw.count("BEGIN"), raw.count("INSERT")) == (1, 3)
+
+
+@pytest.mark.parametrize(("bad", "begins"), [("forbidden", 1), ("1", 1), ("rolls back", 3)])
+def test_one_that_is_refused_among_many_alike_fails_alone(
+    executor: SqliteExecutor, raw: Connection, path: Path, bad: str, begins: int
+) -> None:
+    works = [Note(f"{number}") for number in range(64)]
+    works.insert(20, Note(bad))
+    outcomes = commit_group(executor, works)
+
+    assert [number for number, outcome in enumerate(outcomes) if outcome.error] == [20]
+    assert titles(path) == [f"{number}" for number in range(64)]
+    assert raw.count("BEGIN") == begins
+
+
+def test_works_that_are_alike_and_half_done_are_done_again_one_by_one(executor: SqliteExecutor, path: Path) -> None:
+    class InTwoSteps(Note):
+        def do_with(self, executor: Executor, others: Sequence[Note]) -> None:
+            for each in (self, *others):
+                Note.do_with(each, executor, [])
+
+    outcomes = commit_group(executor, [InTwoSteps(title) for title in ("a", "b", "forbidden", "c")])
+
+    assert [outcome.error is None for outcome in outcomes] == [True, True, False, True]
+    assert titles(path) == ["a", "b", "c"]
 
 
 def test_an_empty_group_touches_nothing(executor: SqliteExecutor, raw: Connection) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
-from agent_system.database.executor import repeat_values
+from agent_system.database.many_rows import repeat_numbered_values
 from agent_system.database.plans import Plan, TablePlans, compile_plan
 from agent_system.models import Message
 
@@ -306,7 +306,7 @@ def test_a_delete_removes_one_row(connection: sqlite3.Connection, plans: TablePl
 
 def test_an_insert_of_one_row_becomes_one_of_many() -> None:
     plan = TablePlans(Message, PGDialect_asyncpg()).insert_counted(("role", "meta"))
-    two = repeat_values(plan.sql, 2)
+    two = repeat_numbered_values(plan.sql, 2)
     assert two.count("VALUES") == two.count("RETURNING messages.id") == 1
     assert two.partition(" VALUES ")[2] == (
         '($1::VARCHAR COLLATE "C", $2::JSON), ($3::VARCHAR COLLATE "C", $4::JSON) RETURNING messages.id'

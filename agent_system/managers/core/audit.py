@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_system.database.plans import shared_plans
 from agent_system.managers.core.images import image
+from agent_system.managers.core.insertion import Insertion
 from agent_system.models import Event
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def audit_context(
 def in_audit_context(work: Work[T]) -> Work[T]:
     """Let a unit of work, which runs on a thread of its own, write its events in the context of the running code."""
     context = _context.get()
-    if context is None:
+    # The event of an insertion was made in the context already.
+    if context is None or isinstance(work, Insertion):
         return work
 
     def run(executor: Executor) -> T:

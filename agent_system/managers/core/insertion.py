@@ -23,7 +23,7 @@ class Insertion:
     the garbage collector to follow, which took a quarter of the time of a bulk.
     """
 
-    __slots__ = ("_event", "_late", "_plan", "_store", "made", "parameters", "values")
+    __slots__ = ("_late", "_plan", "_store", "event", "made", "parameters", "values")
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Insertion:
         self.values = values
         self.made = made
         self._late = late
-        self._event = event
+        self.event = event
 
     def __call__(self, executor: Executor) -> None:
         """Write the row; it may be called again when the unit of work runs again."""
@@ -54,10 +54,10 @@ class Insertion:
             values[made[0]] = executor.insert(plan, self.parameters)
         else:
             values.update(self._store.decode(made, executor.fetch(plan, self.parameters)[0]))
-        if self._event is not None:
+        if self.event is not None:
             trail: AuditTrail | None = self._store.trail
             if trail is not None:
-                trail.write(executor, self._event)
+                trail.write(executor, self.event)
 
     def _encode_late(self) -> None:
         """Take the values that only the unit of work knows."""
@@ -67,24 +67,33 @@ class Insertion:
             value = self.values[key]
             self.parameters[place] = value if process is None or value is None else process(value)
 
-    def companion(self) -> Plan | None:
-        """The plan by which it can be written together with others; None when it is written by itself."""
-        is_counted = bool(self.made) and self.made == self._store.plans.counted
-        return self._plan if is_counted and not self._late and self._event is None else None
+    def kind(self) -> object | None:
+        """What it has in common with those that can be written with it; None when it is written by itself."""
+        is_told = not self.made or self.made == self._store.plans.counted
+        return (self._plan, self.event is None) if is_told and not self._late else None
 
-    @staticmethod
-    def write_together(executor: Executor, plan: Plan, insertions: Sequence[Insertion]) -> None:
-        """Write rows that have one plan and nothing but a counted key to be told."""
-        keys = executor.insert_many(plan, [each.parameters for each in insertions])
-        for insertion, key in zip(insertions, keys, strict=True):
+    def do_with(self, executor: Executor, others: Sequence[Insertion]) -> None:
+        """Write the row, and after it others of its kind, as few statements."""
+        together = (self, *others)
+        rows = [each.parameters for each in together]
+        keys: Sequence[int] = ()
+        if self.made:
+            keys = executor.insert_many(self._plan, rows)
+        else:
+            executor.change_many(self._plan, rows)
+        events = [each.event for each in together if each.event is not None]
+        if events and self._store.trail is not None:
+            self._store.trail.write_many(executor, events)
+        for insertion, key in zip(together, keys, strict=False):
             insertion.values[insertion.made[0]] = key
 
 
 def write_all(executor: Executor, inserts: Iterable[Callable[[Executor], None]]) -> None:
-    """Write new rows in order; those that are alike travel together where the engine gains by it."""
-    for plan, group in groupby(inserts, key=lambda each: each.companion() if isinstance(each, Insertion) else None):
-        if plan is None:
+    """Write new rows in order; those that are alike travel together."""
+    for kind, group in groupby(inserts, key=lambda each: each.kind() if isinstance(each, Insertion) else None):
+        if kind is None:
             for insert in group:
                 insert(executor)
         else:
-            Insertion.write_together(executor, plan, [each for each in group if isinstance(each, Insertion)])
+            first, *others = (each for each in group if isinstance(each, Insertion))
+            first.do_with(executor, others)

@@ -1,0 +1,56 @@
+"""One INSERT of many rows instead of many INSERTs of one.
+
+On SQLite it is more than the saving of a few calls. A statement that has triggers and may fail opens a savepoint of its
+own, and at every savepoint FTS5 writes what it has gathered in memory to the file, as a segment that has to be merged
+with others later: a message by itself takes 43 µs of the writer's time inside of a transaction, as one of 64 it takes
+19 (SQLite 3.40.1; 13 and 8 without the index).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["in_parts", "repeat_marked_values", "repeat_numbered_values"]
+
+# Twice as many gain little more, and every length of a part is a statement that the connection keeps.
+MOST_ROWS = 64
+# What SQLite can bind since 3.32 (https://sqlite.org/limits.html).
+MOST_PARAMETERS = 32_766
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+def in_parts(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """Cut rows into parts of few different lengths, powers of two, each for one statement of SQLite's."""
+    start, most = 0, MOST_ROWS
+    while most > 1 and rows and most * len(rows[0]) > MOST_PARAMETERS:
+        most //= 2
+    while start < len(rows):
+        size = min(most, 1 << ((len(rows) - start).bit_length() - 1))
+        yield rows[start : start + size]
+        start += size
+
+
+@lru_cache(1024)
+def repeat_marked_values(sql: str, rows: int) -> str:
+    """Return an INSERT of one row that ends with its values, parameters as question marks, as one of many rows."""
+    before, _, values = sql.partition(" VALUES ")
+    return f"{before} VALUES {', '.join([values] * rows)}"
+
+
+@lru_cache(256)
+def repeat_numbered_values(sql: str, rows: int) -> str:
+    """Return an INSERT of one row of numbered parameters, with its RETURNING, as one of many rows."""
+    before, _, rest = sql.partition(" VALUES ")
+    values, _, returning = rest.rpartition(" RETURNING ")
+    count = len(set(_PARAMETER.findall(values)))
+    repeated = (_shift(values, row * count) for row in range(rows))
+    return f"{before} VALUES {', '.join(repeated)} RETURNING {returning}"
+
+
+def _shift(values: str, by: int) -> str:
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + by}", values)
