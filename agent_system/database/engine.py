@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -52,6 +53,8 @@ WRITE_TURN = "agent_system_write_turn"
 # For how long, in seconds, a transaction on PostgreSQL may stand still before the server ends it.
 IDLE_LIMIT = "agent_system_idle_limit"
 IN_COMMIT = "agent_system_in_commit"
+# It has no documentation; `tests/unit/test_private_api.py` names what breaks when it changes.
+_scan: Any = vars(json.JSONDecoder())["scan_once"]
 # How much later than the server itself we give up on it.
 ANSWER_SECONDS = 5.0
 
@@ -187,7 +190,7 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
         # For a server that has gone silent; one that is there answers by itself.
         connect_args["command_timeout"] = settings.statement_timeout_seconds + ANSWER_SECONDS
     try:
-        engine = create_async_engine(url, connect_args=connect_args, **arguments)
+        engine = create_async_engine(url, connect_args=connect_args, json_deserializer=_parse_json, **arguments)
     except ModuleNotFoundError as exc:
         raise MissingExtraError(extra="postgres", feature="PostgreSQL") from exc
     event.listen(engine.sync_engine, "do_connect", _connect_or_tell)
@@ -195,6 +198,17 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
     event.listen(engine.sync_engine, "handle_error", _notice_farewell)
     _mark_errors_of_commit(engine.dialect)
     return engine
+
+
+def _parse_json(text: str) -> Any:
+    """What `json.loads` does, without its searches for spaces: most of what is parsed is an empty object."""
+    if text == "{}":
+        return {}
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
 
 
 def _limit_idleness(connection: Connection) -> None:

@@ -243,25 +243,26 @@ class Worker:
             if outlook.seconds_to_next is not None and not outlook.is_promising:
                 # What is promising was not claimed just now: a rule forbids it, and only a change or time can help.
                 wait = min(wait, outlook.seconds_to_next)
-            if await _woken(changes, since, wait, shift.woken):
+            has_changed = await _has_changed(changes, since, wait, unless=shift.woken)
+            if shift.woken.is_set():
                 return
             since = changes.mark()
             await _look_for_cancelled(queue, shift)
-            if (await queue.look(self.types)).is_promising:
+            if (has_changed and changes.tells_of_work) or (await queue.look(self.types)).is_promising:
                 return
 
 
-async def _woken(changes: Changes, since: Mark, seconds: float, event: asyncio.Event) -> bool:
-    """Wait for a change, an event, or until the time is over; whether it was the event."""
+async def _has_changed(changes: Changes, since: Mark, seconds: float, *, unless: asyncio.Event) -> bool:
+    """Wait for a change, an event, or until the time is over; whether it was a change."""
     changed = asyncio.ensure_future(changes.changed(since, seconds))
-    woken = asyncio.ensure_future(event.wait())
+    woken = asyncio.ensure_future(unless.wait())
     try:
         await asyncio.wait({changed, woken}, return_when=asyncio.FIRST_COMPLETED)
+        return changed.done() and changed.exception() is None and changed.result()
     finally:
         changed.cancel()
         woken.cancel()
         await asyncio.gather(changed, woken, return_exceptions=True)
-    return event.is_set()
 
 
 async def _look_for_cancelled(queue: QueueManager, shift: Shift) -> None:

@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = ["ESCAPE", "decode_json", "decode_parsed_json", "decode_text", "encode_json", "encode_text"]
 
@@ -26,6 +29,7 @@ ESCAPE = "\U0010fffd"
 _UNSTORABLE = re.compile(f"[\0\ud800-\udfff{ESCAPE}]")
 _ESCAPED = re.compile(f"{ESCAPE}(?:{ESCAPE}|0|d[89a-f][0-9a-f]{{2}})")
 _JSON_NUL = "\\u0000"
+_SPELT_ESCAPE = repr(ESCAPE)[1:-1]
 
 
 def encode_text(text: str) -> str:
@@ -63,12 +67,12 @@ def encode_json(value: Any) -> str:
     if value.__class__ is list and not value:
         return "[]"
     try:
-        text = _encoder.encode(value)
+        text = _encoded(value)
     except RecursionError as exc:
-        message = "the JSON value is nested too deeply"
+        message = "the JSON value is nested too deeply, or holds itself"
         raise ValueError(message) from exc
     if _JSON_NUL in text or encode_text(text) is not text:
-        return _encoder.encode(_map_strings(value, encode_text))
+        return _encoded(_map_strings(value, encode_text))
     return text
 
 
@@ -96,7 +100,8 @@ def _decoded(text: str) -> Any:
 
 def decode_parsed_json(value: Any) -> Any:
     """Return the value that `encode_json` was given, from what a driver has parsed."""
-    return _map_strings(value, decode_text) if value else value
+    # `repr` spells out what is not printable, and is much faster than a walk through the value in Python.
+    return _map_strings(value, decode_text) if value and _SPELT_ESCAPE in repr(value) else value
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -127,13 +132,31 @@ def _map_strings(value: Any, convert: Any) -> Any:
     return value
 
 
+def _encoded(value: Any) -> str:
+    return "".join(_chunks(value, 0))
+
+
 def _refuse_constant(name: str) -> None:
     # RFC 8259 knows no NaN and no Infinity, and PostgreSQL refuses them: such a text is malformed.
     message = f"{name} is not JSON"
     raise ValueError(message)
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def _quick_encoder(encoder: json.JSONEncoder) -> Callable[[Any, int], Iterable[str]]:
+    """What an encoder makes anew for each value, which takes as long as a small value itself.
+
+    It keeps no book of what it is in: a value that holds itself ends in a RecursionError.
+    """
+    inner = vars(json.encoder)
+    make: Any = inner.get("c_make_encoder")
+    if make is None:
+        return lambda value, _level: encoder.iterencode(value)
+    quote = inner["encode_basestring"]
+    chunks: Any = make(None, encoder.default, quote, None, ":", ",", False, False, False)  # noqa: FBT003 (no names)
+    return cast("Callable[[Any, int], Iterable[str]]", chunks)
+
+
+_chunks = _quick_encoder(json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 # It has no documentation; `tests/unit/test_private_api.py` names what breaks when it changes.
 _scan: Any = vars(_decoder)["scan_once"]

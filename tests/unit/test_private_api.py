@@ -443,7 +443,17 @@ def test_a_uuid_is_made_of_two_slots() -> None:
     assert set(UUID.__slots__) - {"__weakref__"} == {"int", "is_safe"}
 
 
-# The standard library's JSON decoder: models/codec.py scans without its searches for spaces.
+# The standard library's JSON encoder and decoder: models/codec.py makes the one once, and scans without the other's
+# searches for spaces.
+
+
+def test_the_json_encoder_is_made_once() -> None:
+    inner: Any = vars(json.encoder)
+    make, quote = inner["c_make_encoder"], inner["encode_basestring"]
+    chunks = make(None, json.JSONEncoder().default, quote, None, ":", ",", False, False, False)  # noqa: FBT003 (no names)
+    assert "".join(chunks({"a": [1, "ü", None, 0.5]}, 0)) == '{"a":[1,"ü",null,0.5]}'
+    with pytest.raises(ValueError, match="Out of range"):
+        chunks([float("nan")], 0)
 
 
 def test_the_json_scanner_tells_where_a_value_ends() -> None:

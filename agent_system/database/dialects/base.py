@@ -102,6 +102,10 @@ class Changes(Protocol):
     def is_listening(self) -> bool:
         """Whether somebody tells when to look; otherwise changes are looked for all the time."""
 
+    @property
+    def tells_of_work(self) -> bool:
+        """Whether it tells only of what somebody wanted to be told of, so that to look before is a waste of time."""
+
     def mark(self) -> Mark:
         """The present moment, to compare later ones with."""
 

@@ -9,10 +9,13 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
+from agent_system.database.executor import INDEX_SETTINGS
+
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 __all__ = [
+    "index_preference",
     "json_array_contains",
     "json_array_length",
     "transaction_lock",
@@ -156,6 +159,23 @@ def _unindexed_on_sqlite(element: unindexed, compiler: SQLCompiler, **arguments:
 @compiles(unindexed, "postgresql")
 def _unindexed_on_postgresql(element: unindexed, compiler: SQLCompiler, **arguments: Any) -> str:
     return str(compiler.process(element.clauses, **arguments))
+
+
+class index_preference(FunctionElement[str]):  # noqa: N801 (reads as the SQL function that it is)
+    """What `Executor.prefer_indexes` does, as a column of a statement that is sent anyway; its value means nothing."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(index_preference, "sqlite")
+def _preference_on_sqlite(_element: index_preference, _compiler: SQLCompiler, **_arguments: Any) -> str:
+    return "NULL"
+
+
+@compiles(index_preference, "postgresql")
+def _preference_on_postgresql(_element: index_preference, _compiler: SQLCompiler, **_arguments: Any) -> str:
+    return f"concat({INDEX_SETTINGS})"
 
 
 class _Bucket(FunctionElement[str]):

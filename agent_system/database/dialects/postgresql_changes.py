@@ -46,6 +46,11 @@ class PostgresChanges:
         """Whether somebody tells when to look."""
         return self._is_listening
 
+    @property
+    def tells_of_work(self) -> bool:
+        """It does: a look before the claim would be one more round trip."""
+        return True
+
     def mark(self) -> Mark:
         """The present moment, to compare later ones with."""
         return self._count

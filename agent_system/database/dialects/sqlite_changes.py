@@ -52,6 +52,11 @@ class SqliteChanges:
         """Whether somebody tells when to look."""
         return self._events is not None
 
+    @property
+    def tells_of_work(self) -> bool:
+        """It does not: every commit of the file is one, and to look costs microseconds."""
+        return False
+
     def mark(self) -> Mark:
         """The present moment, to compare later ones with."""
         return None if self._index is None else self._index.header()

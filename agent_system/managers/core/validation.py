@@ -93,6 +93,7 @@ class RowValidator(Generic[Row]):
         fixed |= UNCHANGEABLE | set(plans.primary_key)
         self.constants: dict[str, Any] = {}
         self._factories: list[tuple[str, Callable[[], Any]]] = []
+        self._moments: list[str] = []
         self._collect_defaults(stored)
         self._create = self._adapter("Create", writable, partial=False)
         self.changeable = frozenset(key for key in writable if key not in fixed)
@@ -106,6 +107,11 @@ class RowValidator(Generic[Row]):
             ValidationError: A key is unknown or missing, or a value has a wrong type or is out of range.
         """
         values = self.constants | self._check(self._create, self._as_dict(data))
+        now: datetime | None = None
+        for key in self._moments:
+            if key not in values:
+                # One moment for all of a row's.
+                now = values[key] = now or self._clock()
         for key, make in self._factories:
             if key not in values:
                 values[key] = make()
@@ -200,8 +206,11 @@ class RowValidator(Generic[Row]):
             if _is_automatic(self._columns[key]):
                 continue
             if field.default_factory is not None:
-                make: Any = self._clock if field.default_factory is utc_now else field.default_factory
-                self._factories.append((key, make))
+                make: Any = field.default_factory
+                if make is utc_now:
+                    self._moments.append(key)
+                else:
+                    self._factories.append((key, make))
             elif field.default is not PydanticUndefined:
                 self.constants[key] = field.default
 

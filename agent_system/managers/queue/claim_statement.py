@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Integer, Text, and_, bindparam, case, func, literal_column, null, or_, select, union_all, update
 
 from agent_system.database.dialects.batches import json_item, json_rows
+from agent_system.database.dialects.expressions import index_preference
 from agent_system.database.plans import compile_plan
+from agent_system.managers.queue.rules import is_ruled
 from agent_system.models import metadata
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class ClaimStatements:
         self._dialect = dialect
         self._claims: dict[int, Plan] = {}
         self._candidates: dict[int, Plan] = {}
+        self.look = compile_plan(_look(), dialect)
+        """Tells whether the time of jobs has come, and whether any type has rules."""
         self.promote = compile_plan(_promotion(), dialect)
         """Lets jobs be ready whose time has come."""
         self.take = compile_plan(_taking(_columns.id.in_(listed("ids", _columns.id))), dialect)
@@ -87,6 +91,14 @@ def _moment(name: str) -> Any:
 
 def _now() -> Any:
     return _moment("now")
+
+
+def _look() -> Any:
+    types = metadata.tables["queue_types"]
+    # In order, so that PostgreSQL goes along the index before anybody has told it to.
+    due: Select[Any] = select(_columns.due_at).where(_columns.due_at <= _now()).order_by(_columns.due_at).limit(1)
+    has_rules = select(literal_column("1")).select_from(types).where(is_ruled()).exists()
+    return select(due.scalar_subquery().is_not(None), has_rules, index_preference())
 
 
 def _promotion() -> Any:

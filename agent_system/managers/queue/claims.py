@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_system.database.dialects.batches import dump_rows
 from agent_system.managers.queue.claim_statement import ClaimStatements
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent_system.managers.queue.settlements import Completion
     from agent_system.models import Job
 
-__all__ = ["MOST_LEASE_SECONDS", "ClaimRequest", "Claims"]
+__all__ = ["MOST_LEASE_SECONDS", "ClaimRequest", "Claims", "Glance"]
 
 MOST_LEASE_SECONDS = 86_400.0
 """The longest lease: a worker that needs longer prolongs it."""
@@ -40,6 +40,17 @@ class ClaimRequest:
     """Of these types only; None: of any."""
     lease_seconds: float
     worker: str
+
+
+class Glance(NamedTuple):
+    """What a claim has to mind, as it was at the beginning of its transaction."""
+
+    now: datetime
+    """When that was."""
+    is_due: bool
+    """Whether the time of jobs has come that wait for it."""
+    has_rules: bool
+    """Whether any type has rules."""
 
 
 @dataclass(slots=True)
@@ -72,15 +83,29 @@ class Claims:
         self._at = {key: position for position, key in enumerate(plans.hydrate.keys)}
         self._seen_keys = False
 
+    def look(self, executor: Executor) -> Glance:
+        """Look what a claim has to mind; from now on the transaction goes along indexes."""
+        now, plan = self._clock(), self.statements.look
+        ((is_due, has_rules, _),) = executor.fetch(plan, plan.encode({"now": now}))
+        return Glance(now, bool(is_due), bool(has_rules))
+
     def claim(
-        self, executor: Executor, request: ClaimRequest, wanted: int, *, after: Sequence[Completion] = ()
+        self,
+        executor: Executor,
+        request: ClaimRequest,
+        wanted: int,
+        *,
+        after: Sequence[Completion] = (),
+        glance: Glance | None = None,
     ) -> list[Any]:
-        """Claim up to so many jobs, the most urgent first; the executor should prefer indexes.
+        """Claim up to so many jobs, the most urgent first.
 
         Args:
             after: What was done before in the same transaction: others may wait for its end too.
+            glance: What `look` saw in the same transaction; None: it has not looked.
         """
-        now, steady = self._clock(), self._lease_clock.now()
+        glance = glance or self.look(executor)
+        now, steady = glance.now, self._lease_clock.now()
         moments = {
             "now": now,
             "steady": steady,
@@ -89,9 +114,10 @@ class Claims:
             "worker": request.worker,
         }
         claim = _Claim(executor, request, wanted, moments, [], set())
-        promote = self.statements.promote
-        executor.change(promote, promote.encode(moments))
-        has_rules = self._rules.apply_to(executor, request.types)
+        if glance.is_due:
+            promote = self.statements.promote
+            executor.change(promote, promote.encode(moments))
+        has_rules = glance.has_rules and self._rules.apply_to(executor, request.types)
         if after and (has_rules or any(one.is_keyed for one in after)):
             executor.notify()
         if has_rules or self._seen_keys or not self._claim_freely(claim):

@@ -35,7 +35,7 @@ def exchange_all(
     """Complete jobs and claim so many; returns the ids of those that were completed, and the driver's rows."""
     if not wanted or request.types == ():
         return (complete_all(executor, settlements, done, now) if done else set()), []
-    executor.prefer_indexes()
+    glance = claims.look(executor)
     completed = settlements.complete(executor, done, now) if done else set()
-    # The claim reads the rules, by which it knows who waited.
-    return completed, claims.claim(executor, request, wanted, after=done)
+    # The claim knows the rules, by which it tells who waited.
+    return completed, claims.claim(executor, request, wanted, after=done, glance=glance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, func, literal_column, or_, select, update
 
 from agent_system.clock import to_microseconds
 from agent_system.database.plans import compile_plan, shared_plans
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor
 
-__all__ = ["Rule", "RuleBook", "RuleManager"]
+__all__ = ["Rule", "RuleBook", "RuleManager", "is_ruled"]
 
 _types = metadata.tables["queue_types"]
 _jobs = metadata.tables["queue"]
@@ -40,6 +40,17 @@ class Rule:
     """So many of its jobs, those included that begin again; None: any number."""
     starts: list[int] = field(default_factory=list)
     """When jobs began within the window of its rate, in microseconds since 1970."""
+
+
+def is_ruled() -> Any:
+    """The condition that a type has rules that a claim has to obey."""
+    columns = _types.c
+    return or_(
+        columns.is_paused,
+        columns.max_running.is_not(None),
+        columns.rate_limit.is_not(None),
+        columns.max_running_per_key > literal_column("1"),
+    )
 
 
 class RuleManager(Manager[JobType]):
@@ -71,14 +82,7 @@ class RuleBook:
     def __init__(self, dialect: Dialect) -> None:
         self._hydrate = shared_plans(JobType, dialect).hydrate
         columns = _types.c
-        rows = select(*columns).where(
-            or_(
-                columns.is_paused,
-                columns.max_running.is_not(None),
-                columns.rate_limit.is_not(None),
-                columns.max_running_per_key > 1,
-            )
-        )
+        rows = select(*columns).where(is_ruled())
         self._read = compile_plan(rows, dialect)
         self._lock = compile_plan(rows.order_by(columns.task_type).with_for_update(), dialect)
         lease = _jobs.c.lease_expires_at

@@ -122,7 +122,6 @@ class QueueWork(Manager[Job]):
             together[request] = together.get(request, 0) + wanted
 
         def work(executor: Executor) -> dict[ClaimRequest, builtins.list[Any]]:
-            executor.prefer_indexes()
             return {request: claims.claim(executor, request, wanted) for request, wanted in together.items()}
 
         found = await self._db.write(work)
