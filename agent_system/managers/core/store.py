@@ -77,6 +77,7 @@ class RowStore(Generic[Row]):
         columns = self.plans.columns.items()
         self._json = [key for key, column in columns if isinstance(column.type, Json)]
         self._moments = [key for key, column in columns if isinstance(column.type, UtcDateTime)]
+        self._written_moments: dict[str, list[str]] = {}
         # What only the database knows after an insert: a counted key, computed columns.
         self._made_by_database: tuple[str, ...] = (*self.plans.counted, *self.plans.computed)
         self._encoders: dict[tuple[tuple[str, ...], tuple[str, ...]], RowEncoder] = {}
@@ -324,7 +325,11 @@ class RowStore(Generic[Row]):
                 values[key] = decode_json(parameters[plan.positions[prefix + key]])
             elif isinstance(value, (dict, list, tuple)):
                 values[key] = {} if isinstance(value, dict) else []
-        for key in self._moments:
+        moments = self._written_moments.get(plan.sql)
+        if moments is None:
+            moments = [key for key in self._moments if prefix + key in plan.positions]
+            self._written_moments[plan.sql] = moments
+        for key in moments:
             moment = values.get(key)
             if moment is not None and moment.tzinfo is not UTC:
                 values[key] = moment.astimezone(UTC)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agent_system.errors import NotFoundError, TransitionError
 from agent_system.managers.core.steps import in_steps
 from agent_system.managers.queue import upkeep
-from agent_system.managers.queue.intake import Intake
+from agent_system.managers.queue.intake import Intake, NewJob, write_jobs
 from agent_system.managers.queue.payloads import PayloadModels
 from agent_system.managers.queue.rules import RuleManager
 from agent_system.managers.queue.schedules import ScheduleManager
@@ -84,7 +84,10 @@ class QueueManager(QueueWork):
             ValidationError: The data were refused; the error names the field.
         """
         data = {"task_type": task_type, "payload": payload, "delay": delay, "expires_in": expires_in, **fields}
-        return self.plans.hydrate.build(await self.run_racing(self.enqueueing(data)))
+        work = self.enqueueing(data)
+        stored = await self.run_racing(work)
+        # One that was written together with others returns nothing.
+        return self.plans.hydrate.adopt(work.values if isinstance(work, NewJob) else stored)
 
     def enqueueing(self, data: Mapping[str, Any]) -> Callable[[Executor], dict[str, Any]]:
         """What puts a job into the queue, for units of work that do more than that; returns its columns.
@@ -109,10 +112,7 @@ class QueueManager(QueueWork):
         """
         writes = await in_steps(self.enqueueing, jobs)
 
-        def work(executor: Executor) -> builtins.list[dict[str, Any]]:
-            return [write(executor) for write in writes]
-
-        stored = await self.run_racing(work) if writes else []
+        stored = await self.run_racing(lambda executor: write_jobs(executor, writes)) if writes else []
         return await in_steps(self.plans.hydrate.build, stored)
 
     def register_payload(self, task_type: str, model: type[BaseModel]) -> None:
@@ -309,6 +309,7 @@ class QueueManager(QueueWork):
             MissingExtraError: The package that reads cron expressions is not installed.
         """
         payload = self._payloads.dump(task_type, payload)
+        self._payloads.check_size(payload)
         return await self.schedules.set(name, cron, task_type, payload=payload, **fields)
 
     async def run_schedules(self) -> builtins.list[Job]:
