@@ -327,8 +327,7 @@ class RowStore(Generic[Row]):
                 values[key] = {} if isinstance(value, dict) else []
         moments = self._written_moments.get(plan.sql)
         if moments is None:
-            moments = [key for key in self._moments if prefix + key in plan.positions]
-            self._written_moments[plan.sql] = moments
+            moments = self._written_moments[plan.sql] = [one for one in self._moments if prefix + one in plan.positions]
         for key in moments:
             moment = values.get(key)
             if moment is not None and moment.tzinfo is not UTC:
