@@ -158,6 +158,18 @@ async def test_sixty_four_at_once_with_one_dedupe_key_get_one_job(em: EntityMana
     assert await em.queue.count() == 1
 
 
+async def test_of_jobs_that_are_enqueued_at_once_a_bad_one_harms_no_other(em: EntityManager) -> None:
+    # Those beside each other are written by one statement.
+    good = [em.queue.enqueue("a", number) for number in range(6)]
+    bad = [em.queue.enqueue("a", number, response_id=9_000 + number) for number in range(2)]
+    results = await asyncio.gather(*good[:3], *bad, *good[3:], return_exceptions=True)
+    assert [type(one) for one in results[3:5]] == [ForeignKeyError] * 2
+    jobs = [one for one in (*results[:3], *results[5:]) if not isinstance(one, BaseException)]
+    stored = await em.queue.get_many(job.id for job in jobs)
+    assert [stored[job.id].payload for job in jobs] == list(range(6))
+    assert await em.queue.count() == 6
+
+
 async def test_a_user_who_was_not_seen_before_gets_an_identity(em: EntityManager) -> None:
     job = await em.queue.enqueue("a", user_id="discord:7")
     assert (job.user_id, (await em.identities.require("discord:7")).display_name) == ("discord:7", "discord:7")

@@ -86,8 +86,10 @@ def _is_given(
 ) -> str | None:
     """The condition that a value is not the default that the database has too; None: it is written always."""
     default: Any = column.server_default
-    if str(getattr(default, "arg", "")) in {"{}", "[]"}:
-        return "value or value is None"
+    kind = {"{}": "dict", "[]": "list"}.get(str(getattr(default, "arg", "")))
+    if kind is not None:
+        # A 0 or an empty text in a column of any JSON is none of its default.
+        return f"value or value.__class__ is not {kind}"
     if key not in constants or (constants[key] is None) != (default is None):
         return None
     if constants[key] is None:
