@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from sqlalchemy import bindparam, func, literal, select, update
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent_system.importers.legacy.rows import SourceRow
     from agent_system.importers.legacy.targets import Target
 
-__all__ = ["Abandon", "Attempts", "Conflict", "Conflicts", "Known", "Merge", "Pending", "Suffix"]
+__all__ = ["Abandon", "Attempts", "Conflict", "Conflicts", "InPages", "Known", "Merge", "Pending", "Suffix"]
 
 
 @dataclass(slots=True)
@@ -42,6 +42,16 @@ class Conflict(Protocol):
 
     def settle(self, executor: Executor, target: Target, rows: Sequence[Pending]) -> None:
         """Merge or change those of the rows that cannot be written as they are."""
+
+
+@runtime_checkable
+class InPages(Protocol):
+    """A rule that also settles the rows of a page of columns, all of which are written."""
+
+    def settle_page(
+        self, executor: Executor, target: Target, cells: dict[str, Sequence[Any]]
+    ) -> dict[int, list[tuple[str, str]]]:
+        """Change encoded columns, and tell what was changed and why: column and reason by place in the page."""
 
 
 Conflicts: TypeAlias = "tuple[Conflict, ...]"
@@ -211,19 +221,16 @@ class Known:
                 row.merged_into = row.row.reading.references.find(self.source, row.row.get(self.column))
 
 
+REPEATED = ("request_id", "used before, now another attempt at the same request")
+
+
 @dataclass(frozen=True, slots=True)
 class Attempts:
     """Calls with one request id are attempts at it, counted from 1 in the order of the file."""
 
     def settle(self, executor: Executor, target: Target, rows: Sequence[Pending]) -> None:
         """Number the attempts behind those that are there."""
-        request, attempt = target.columns["request_id"], target.columns["attempt"]
-        wanted = list(dict.fromkeys(row.values["request_id"] for row in rows if row.values["request_id"] is not None))
-        last: dict[str, int] = {}
-        for part in in_chunks(wanted):
-            statement = select(request, func.max(attempt)).where(request.in_(part)).group_by(request)
-            numbered: Sequence[Any] = executor.execute(statement).all()
-            last |= {row[0]: int(row[1]) for row in numbered}
+        last = self._last(executor, target, [row.values["request_id"] for row in rows])
         for row in rows:
             name = row.values["request_id"]
             if name is None:
@@ -231,4 +238,38 @@ class Attempts:
             number = last[name] = last.get(name, 0) + 1
             row.values["attempt"] = number
             if number > 1:
-                row.notes.append(("request_id", "used before, now another attempt at the same request"))
+                row.notes.append(REPEATED)
+
+    def settle_page(
+        self, executor: Executor, target: Target, cells: dict[str, Sequence[Any]]
+    ) -> dict[int, list[tuple[str, str]]]:
+        """Number the attempts of a page of columns."""
+        # As they are stored, so that nothing of them has to be decoded.
+        names = cells.get("request_id", ())
+        if not any(name is not None for name in names):
+            return {}
+        plan = target.in_many("request_id", ("request_id", "attempt"), len(names))
+        last: dict[str, int] = {}
+        for name, number in executor.fetch(plan, names):
+            last[name] = max(number, last.get(name, 0))
+        numbers = []
+        for name in names:
+            number = 1
+            if name is not None:
+                number = last[name] = last.get(name, 0) + 1
+            numbers.append(number)
+        notes = {place: [REPEATED] for place, number in enumerate(numbers) if number > 1}
+        if notes:
+            cells["attempt"] = numbers
+        return notes
+
+    def _last(self, executor: Executor, target: Target, names: Iterable[str | None]) -> dict[str, int]:
+        """The number of the last attempt at each of these requests that is here."""
+        request, attempt = target.columns["request_id"], target.columns["attempt"]
+        wanted = [name for name in dict.fromkeys(names) if name is not None]
+        last: dict[str, int] = {}
+        for part in in_chunks(wanted):
+            statement = select(request, func.max(attempt)).where(request.in_(part)).group_by(request)
+            numbered: Sequence[Any] = executor.execute(statement).all()
+            last |= {row[0]: int(row[1]) for row in numbered}
+        return last

@@ -9,20 +9,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from agent_system.importers.legacy.columns import InColumns, SourcePage, whole
 from agent_system.importers.legacy.moments import NOW, future, moment
 from agent_system.importers.legacy.rows import Converter, SourceRow
-from agent_system.importers.legacy.values import (
-    UnreadableError,
-    plain,
-    to_boolean,
-    to_integer,
-    to_json,
-    to_number,
-    to_text,
-)
+from agent_system.importers.legacy.scalars import count, flag, integer, nano_dollars, number
+from agent_system.importers.legacy.values import UnreadableError, plain, to_json, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from enum import StrEnum
 
 __all__ = [
@@ -47,13 +41,14 @@ __all__ = [
     "word",
 ]
 
-NANO = 10**9
-LARGEST = 2**63 - 1
+
+# What stands in a column of texts.
+TEXTS = frozenset({str, type(None)})
 
 
 def constant(value: Any) -> Converter:
     """The same in every row."""
-    return lambda _row: value
+    return InColumns(lambda _row: value, lambda page: [value] * len(page))
 
 
 def OWN_ID(row: SourceRow) -> Any:  # noqa: N802 (a word of the descriptions, told from the others by its identity)
@@ -80,7 +75,18 @@ def text(name: str, default: str | None = None, *, empty: bool = True) -> Conver
                 row.mend(name, mended)
         return default if not empty and not value.strip() else value
 
-    return convert
+    def column(page: SourcePage) -> Sequence[str | None]:
+        values = page.column(name)
+        if not TEXTS.issuperset(map(type, values)):
+            return [
+                value if value.__class__ is str and (empty or value.strip()) else page.convert(convert, position)
+                for position, value in enumerate(values)
+            ]
+        if not empty:
+            return [value if value is not None and value.strip() else default for value in values]
+        return values if default is None else [default if value is None else value for value in values]
+
+    return InColumns(convert, column)
 
 
 def required(convert: Converter, name: str) -> Converter:
@@ -92,74 +98,11 @@ def required(convert: Converter, name: str) -> Converter:
             row.reject(f"{name} has no value that can be read: {plain(row.raw.get(name))!r}")
         return value
 
-    return checked
+    def column(page: SourcePage) -> Sequence[Any]:
+        found = whole(convert, page)
+        return [page.convert(checked, place) if value is None else value for place, value in enumerate(found)]
 
-
-def _scalar(
-    name: str, read: Callable[[Any], tuple[Any, str | None]], default: Any, allowed: Callable[[Any], str | None] | None
-) -> Converter:
-    def convert(row: SourceRow) -> Any:
-        value = row.raw.get(name)
-        if value is None:
-            return default
-        try:
-            found, mended = read(value)
-            wrong = None if allowed is None else allowed(found)
-        except UnreadableError as exc:
-            found, mended, wrong = default, None, str(exc)
-        if wrong is not None:
-            row.mend(name, f"{wrong}, now {'empty' if default is None else default}")
-            return default
-        if mended is not None:
-            row.mend(name, mended)
-        return found
-
-    return convert
-
-
-def _not_negative(value: float) -> str | None:
-    return "is negative" if value < 0 else None
-
-
-def integer(name: str, default: int | None = None, *, low: int | None = None, high: int | None = None) -> Converter:
-    """A whole number; one out of range becomes the default."""
-
-    def allowed(value: int) -> str | None:
-        if (low is not None and value < low) or (high is not None and value > high):
-            return f"{value} is not from {low} to {high}"
-        return None
-
-    return _scalar(name, to_integer, default, allowed)
-
-
-def count(name: str, default: int | None = None) -> Converter:
-    """A number of things: whole and not negative."""
-    return _scalar(name, to_integer, default, _not_negative)
-
-
-def number(name: str, default: float | None = None, *, negative: bool = True) -> Converter:
-    """Any number."""
-    return _scalar(name, to_number, default, None if negative else _not_negative)
-
-
-def flag(name: str, *, default: bool | None = None) -> Converter:
-    """A truth value."""
-    return _scalar(name, to_boolean, default, None)
-
-
-def nano_dollars(name: str) -> Converter:
-    """US dollars as whole billionths; a negative amount is none."""
-
-    def allowed(value: float) -> str | None:
-        return _not_negative(value) or (f"{value} is too large" if value * NANO > LARGEST else None)
-
-    dollars = _scalar(name, to_number, None, allowed)
-
-    def convert(row: SourceRow) -> int | None:
-        value = dollars(row)
-        return None if value is None else round(value * NANO)
-
-    return convert
+    return InColumns(checked, column)
 
 
 def word(
@@ -189,7 +132,15 @@ def word(
         row.mend(name, f"{spelled!r} is {found or default} here")
         return found or default
 
-    return convert
+    def column(page: SourcePage) -> Sequence[StrEnum | None]:
+        nothing = known.get("", default)
+        found = []
+        for position, value in enumerate(page.column(name)):
+            member = nothing if value is None else exact.get(value) if value.__class__ is str else None
+            found.append(page.convert(convert, position) if member is None and value is not None else member)
+        return found
+
+    return InColumns(convert, column)
 
 
 def _json(name: str, wanted: type | None, default: Callable[[], Any]) -> Converter:
@@ -211,7 +162,13 @@ def _json(name: str, wanted: type | None, default: Callable[[], Any]) -> Convert
             row.mend(name, mended, keep=False)
         return found
 
-    return convert
+    def column(page: SourcePage) -> Sequence[Any]:
+        return [
+            default() if value is None or value == "" else page.convert(convert, position)
+            for position, value in enumerate(page.column(name))
+        ]
+
+    return InColumns(convert, column)
 
 
 def json_value(name: str) -> Converter:
@@ -281,4 +238,16 @@ def reference(name: str, source: str, *, otherwise: Any = None, quiet: bool = Fa
             return otherwise
         return found
 
-    return convert
+    def column(page: SourcePage) -> Sequence[Any]:
+        values = page.column(name)
+        find = page.reading.references.find
+        known = {value: None if value is None else find(source, value) for value in set(values)}
+        doubtful = {value for value, key in known.items() if key is None}
+        if otherwise is None:
+            doubtful.discard(None)
+        return [
+            page.convert(convert, position) if value in doubtful else known[value]
+            for position, value in enumerate(values)
+        ]
+
+    return InColumns(convert, column)

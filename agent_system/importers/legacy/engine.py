@@ -7,17 +7,28 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent_system.importers.legacy.linking import Linking
-from agent_system.importers.legacy.pages import REJECTED, SKIPPED, WRITTEN, Fate, PageWriter, ReadyRow
+from agent_system.importers.legacy.pages import (
+    BEFORE,
+    REJECTED,
+    SKIPPED,
+    WRITTEN,
+    Fate,
+    PageWriter,
+    ReadyRow,
+    WholeFate,
+)
 from agent_system.importers.legacy.recognition import fits
 from agent_system.importers.legacy.references import References, reference_key
 from agent_system.importers.legacy.report import FileReport, TableReport
 from agent_system.importers.legacy.rows import Reading
 from agent_system.importers.legacy.tables import TableReader, count_rows
 from agent_system.importers.legacy.understanding import Understanding
+from agent_system.importers.legacy.whole_pages import WholePage, WholePages
+from agent_system.managers.core.steps import uncollected
 from agent_system.managers.imports.book import ImportBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from agent_system.entity_manager import EntityManager
@@ -26,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileImport", "Progress", "RejectedRow"]
 
-PAGE = 1_000
+PAGE = 2_000
 """Rows that are written, and forgotten, together."""
 
 Progress = "Callable[[str, int, int], None]"
@@ -105,10 +116,15 @@ class FileImport:
         report = TableReport(table=table.label, target=writer.target.name)
         understanding = Understanding(self._system.name, table, writer.target, self._reading)
         linking = Linking(table, writer.target, self._references, self._book) if table.links else None
+        fit = WholePages.fit(table, writer.target)
+        pages = WholePages(table, writer.target, self._reading, understanding) if fit else None
         reader = self._reader(table)
         await writer.begin(*understanding.keys)
 
-        def next_page() -> list[ReadyRow | Fate]:
+        def next_page() -> WholePage | list[ReadyRow | Fate] | None:
+            if pages is not None:
+                with uncollected():
+                    return pages.page(reader.columns, rows) if (rows := reader.rows(PAGE)) else None
             found: list[ReadyRow | Fate] = []
             while not found:
                 rows = reader.page(PAGE)
@@ -125,7 +141,7 @@ class FileImport:
             while page := await coming:
                 # The next page is read and understood while this one is written.
                 coming = asyncio.create_task(asyncio.to_thread(next_page))
-                await self._write(page, writer, report, table)
+                await self._write_page(page, writer, report, table)
         finally:
             # Whatever happened, nobody reads on when the file is closed.
             await asyncio.wait([coming])
@@ -137,6 +153,17 @@ class FileImport:
     def _reader(self, table: Table) -> TableReader:
         return TableReader(self._file.connection, table.source, self._tables[table.source])
 
+    async def _write_page(
+        self, page: WholePage | Sequence[ReadyRow | Fate], writer: PageWriter, report: TableReport, table: Table
+    ) -> None:
+        if isinstance(page, WholePage):
+            fate = await writer.write_whole(page)
+            if fate is not None:
+                self._note_whole(page, fate, report, table)
+                return
+            page = await asyncio.to_thread(page.by_rows)
+        await self._write(page, writer, report, table)
+
     async def _write(
         self, page: Sequence[ReadyRow | Fate], writer: PageWriter, report: TableReport, table: Table
     ) -> None:
@@ -146,15 +173,44 @@ class FileImport:
                 each.values[name] = await self._stand_in(placeholder)
         fates = [each for each in page if isinstance(each, Fate)] + await writer.write(ready)
         pairs = [(fate, fate.target) for fate in fates if fate.target is not None]
-        for position, name in enumerate(table.key if table.is_referenced else ()):
-            # Other names of a row are told from its key by the column in the table's name.
-            known_as = table.known_as or table.source
-            source = known_as if position == 0 else f"{known_as}.{name}"
+        for source, name in self._known_as(table):
             self._references.add(source, [(reference_key(fate.row.raw.get(name)), key) for fate, key in pairs])
         report.read += len(fates)
         for fate in fates:
             self._note(report, fate, table.secrets)
-        self._done += len(page)
+        self._advance(table, len(page))
+
+    def _note_whole(self, page: WholePage, fate: WholeFate, report: TableReport, table: Table) -> None:
+        for source, name in self._known_as(table):
+            theirs = page.source.column(name)
+            keys = [reference_key(theirs[position]) for position in page.positions]
+            self._references.add(source, list(zip(keys, fate.targets, strict=True)))
+        report.read += len(page.source)
+        for each in page.rejected:
+            self._note(report, each, table.secrets)
+        if fate.kind == SKIPPED:
+            report.skipped += len(page.positions)
+            for position in page.positions:
+                report.note(SKIPPED, BEFORE, page.source.numbers[position])
+        else:
+            looked_at = {position for position, row in page.source.looked_at if row.repairs or row.orphans}
+            telling = [
+                place for place, position in enumerate(page.positions) if place in fate.notes or position in looked_at
+            ]
+            report.written += len(page.positions) - len(telling)
+            for place in telling:
+                self._note(report, Fate(page.row(place), WRITTEN, notes=fate.notes.get(place, ())), table.secrets)
+        self._advance(table, len(page.source))
+
+    def _known_as(self, table: Table) -> Iterator[tuple[str, str]]:
+        """The names by which other tables refer to rows of a table, each with the column there."""
+        known_as = table.known_as or table.source
+        for position, name in enumerate(table.key if table.is_referenced else ()):
+            # Other names of a row are told from its key by the column in the table's name.
+            yield known_as if position == 0 else f"{known_as}.{name}", name
+
+    def _advance(self, table: Table, rows: int) -> None:
+        self._done += rows
         if self._progress is not None:
             self._progress(table.label, self._done, max(self._all, self._done))
 

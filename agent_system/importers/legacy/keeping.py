@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent_system.importers.legacy.columns import InColumns, SourcePage
 from agent_system.importers.legacy.converters import Converter, json_object
 from agent_system.importers.legacy.items import ITEM, POSITION
 from agent_system.importers.legacy.rows import LEGACY
 from agent_system.importers.legacy.values import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from agent_system.importers.legacy.rows import SourceRow
 
 __all__ = ["metadata"]
 
-EMPTY = (None, "")
+EMPTY = frozenset({None, ""})
 
 
 def metadata(used: Iterable[str], source: str | None = None) -> Converter:
@@ -39,4 +40,13 @@ def metadata(used: Iterable[str], source: str | None = None) -> Converter:
             row.kept[LEGACY] = found[LEGACY]
         return found
 
-    return convert
+    def column(page: SourcePage) -> Sequence[dict[str, Any]]:
+        others = [name for name in page.names if name == source or name not in known]
+        telling: set[int] = set()
+        for name in others:
+            values = page.column(name)
+            if not EMPTY.issuperset(values):
+                telling.update(position for position, value in enumerate(values) if value not in EMPTY)
+        return [page.convert(convert, position) if position in telling else {} for position in range(len(page))]
+
+    return InColumns(convert, column)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from agent_system.errors import DatabaseError, IntegrityError, ValidationError
-from agent_system.importers.legacy.conflicts import Pending
+from agent_system.importers.legacy.conflicts import InPages, Pending
 from agent_system.importers.legacy.rows import LEGACY
 from agent_system.importers.legacy.targets import Target
 from agent_system.managers.core.steps import uncollected
@@ -15,16 +16,17 @@ from agent_system.managers.imports.book import BookEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from uuid import UUID
 
     from agent_system.database.executor import Executor
     from agent_system.entity_manager import EntityManager
     from agent_system.importers.legacy.description import Placeholder, Table
     from agent_system.importers.legacy.rows import SourceRow
+    from agent_system.importers.legacy.whole_pages import WholePage
     from agent_system.managers.imports.book import ImportBook
 
-__all__ = ["Fate", "PageWriter", "ReadyRow"]
+__all__ = ["Fate", "PageWriter", "ReadyRow", "WholeFate"]
 
+BEFORE = "imported before"
 WRITTEN, MERGED, SKIPPED, REJECTED = "written", "merged", "skipped", "rejected"
 
 
@@ -52,6 +54,18 @@ class Fate:
     """Its key here, as the driver of the older system's references keeps it; None when it is not here."""
     why: str | None = None
     notes: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeFate:
+    """What became of a page of columns: the same of all of its rows."""
+
+    kind: str
+    """written or skipped."""
+    targets: Sequence[Any]
+    """Their keys here."""
+    notes: Mapping[int, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """What had to be changed in rows, by their place in the page."""
 
 
 class PageWriter:
@@ -100,6 +114,45 @@ class PageWriter:
         middle = len(rows) // 2
         return [*await self.write(rows[:middle], again=False), *await self.write(rows[middle:], again=False)]
 
+    async def write_whole(self, page: WholePage) -> WholeFate | None:
+        """Write a page of columns, and tell what became of it; None when that has to be done row by row."""
+        try:
+            return await self._em.db.write(partial(self._whole_work, page=page))
+        except DatabaseError as exc:
+            self._is_first = False
+            if not isinstance(exc, IntegrityError) and type(exc) is not DatabaseError:
+                raise
+        except (ValidationError, ValueError, TypeError, RecursionError):
+            pass
+        return None
+
+    def _whole_work(self, executor: Executor, page: WholePage) -> WholeFate | None:
+        with uncollected():
+            return self._write_whole(executor, page)
+
+    def _write_whole(self, executor: Executor, page: WholePage) -> WholeFate | None:
+        if not page.digests:
+            return WholeFate(WRITTEN, [])
+        known = {} if self._is_first else self._book.find(executor, [UUID(bytes=digest) for digest in page.digests])
+        if known:
+            if len(known) < len(page.digests):
+                # What becomes of each is told row by row.
+                return None
+            return WholeFate(SKIPPED, [self._parse(known[UUID(bytes=digest)][0]) for digest in page.digests])
+        if len(set(page.digests)) < len(page.digests):
+            # A row stands in the file twice.
+            return None
+        cells = page.cells.copy()
+        notes: dict[int, list[tuple[str, str]]] = {}
+        for rule in self._table.conflicts or ():
+            if isinstance(rule, InPages):
+                notes |= rule.settle_page(executor, self.target, cells)
+        numbers = self.target.write_columns(executor, cells)
+        targets: Sequence[Any] = page.values[self.target.key] if numbers is None else numbers
+        texts = None if self._table.forgets_keys else list(map(str, targets))
+        self._book.write_written(executor, page.digests, self._label, self.target.name, texts)
+        return WholeFate(WRITTEN, targets, notes)
+
     def _work(self, executor: Executor, rows: Sequence[ReadyRow]) -> list[Fate]:
         with uncollected():
             return self._write_new(executor, rows)
@@ -110,7 +163,7 @@ class PageWriter:
         fresh: dict[UUID, Pending] = {}
         for row, key, values, links, _ in rows:
             if key in known:
-                fates.append(Fate(row, SKIPPED, self._parse(known[key][0]), "imported before"))
+                fates.append(Fate(row, SKIPPED, self._parse(known[key][0]), BEFORE))
             elif key in fresh:
                 fates.append(Fate(row, SKIPPED, fresh[key], "stands in the file twice"))
             else:

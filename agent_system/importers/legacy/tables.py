@@ -145,10 +145,14 @@ class TableReader:
 
     def page(self, size: int) -> list[tuple[int, Mapping[str, Any]]]:
         """Return the next rows, at most `size`; none when the table is over."""
+        return [(row[0], dict(zip(self.columns, row[1:], strict=True))) for row in self.rows(size)]
+
+    def rows(self, size: int) -> list[tuple[Any, ...]]:
+        """Return the next rows, at most `size`, each as its rowid and its values in the order of the columns."""
         while not self._is_over:
             rows = self._read(size) if self._has_rowid else self._read_in_order(size)
             if rows:
-                return [(row[0], dict(zip(self.columns, row[1:], strict=True))) for row in rows]
+                return rows
         return []
 
     def _read(self, size: int) -> list[Any]:

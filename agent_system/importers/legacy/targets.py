@@ -6,6 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from sqlalchemy import bindparam, select
+
+from agent_system.database.plans import compile_plan
 from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.insertion import write_all
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
 
     from agent_system.database.executor import Executor
+    from agent_system.database.plans import Plan
     from agent_system.entity_manager import EntityManager
 
 __all__ = ["Target"]
@@ -49,6 +53,7 @@ class Target:
         self.key: str = plans.primary_key[0]
         self.is_counted = bool(plans.counted)
         self._given = frozenset(self.columns if given is None else given)
+        self._lookups: dict[Any, Plan] = {}
         self.has_metadata = "meta" in plans.columns
 
     @cached_property
@@ -78,6 +83,72 @@ class Target:
         self.manager.fill_in(values)
         return values
 
+    @cached_property
+    def is_alike(self) -> bool:
+        """Whether nothing goes with a row, so that many can be written by one plan."""
+        manager = type(self.manager)
+        return manager.insertion is Manager.insertion and not issubclass(manager, MessageManager)
+
+    def complete_columns(self, data: Mapping[str, Sequence[Any]], count: int) -> dict[str, Sequence[Any]]:
+        """Check the columns of many new rows and complete them, as `complete` does with each.
+
+        Raises:
+            ValidationError: They were refused.
+        """
+        columns = self._validator.create_columns(data, count, without=self._dated)
+        manager = self.manager
+        if type(manager).normalise is Manager.normalise and type(manager).fill_in is Manager.fill_in:
+            return columns
+        names = list(columns)
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        for row in rows:
+            manager.normalise(row)
+            manager.fill_in(row)
+        return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+    def encode_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+        """Encode those of the columns that the database would not fill in the same way itself."""
+        return {key: self._encode(key, columns[key]) for key in self._written if self._is_needed(key, columns[key])}
+
+    def _encode(self, key: str, values: Sequence[Any]) -> Sequence[Any]:
+        process = self._processors[key]
+        if process is None:
+            return values
+        if self.columns[key].foreign_keys:
+            # Most rows refer to few others.
+            known = {value: None if value is None else process(value) for value in set(values)}
+            return [known[value] for value in values]
+        return [value if value is None else process(value) for value in values]
+
+    @cached_property
+    def _processors(self) -> dict[str, Any]:
+        plan = self.manager.plans.insert(self._written)
+        return dict(zip(plan.parameters, plan.processors, strict=True))
+
+    def write_columns(self, executor: Executor, cells: Mapping[str, Sequence[Any]]) -> Sequence[Any] | None:
+        """Write encoded columns; returns the keys that the database counted, None when it counts none."""
+        plans, keys = self.manager.plans, list(cells)
+        plan = plans.insert_counted(keys) if self.is_counted else plans.insert(keys)
+        parameters = list(zip(*(cells[key] for key in plan.parameters), strict=True))
+        if self.is_counted:
+            return executor.insert_many(plan, parameters)
+        executor.change_many(plan, parameters)
+        return None
+
+    def in_many(self, name: str, wanted: Sequence[str], count: int) -> Plan:
+        """What selects columns of the rows that have one of many values in a column; parameters are the values.
+
+        A statement of SQLAlchemy's is written out anew for every list of values, which takes longer than running it.
+        """
+        key = (name, tuple(wanted), count)
+        if key not in self._lookups:
+            column = self.columns[name]
+            values = [bindparam(f"value_{place}", type_=column.type) for place in range(count)]
+            statement = select(*(self.columns[each] for each in wanted)).where(column.in_(values))
+            # All pages but the last one have the same size.
+            self._lookups = {key: compile_plan(statement, self.manager.plans.dialect)}
+        return self._lookups[key]
+
     def write(self, executor: Executor, rows: Sequence[dict[str, Any]]) -> None:
         """Write complete rows in order; keys that the database counts are added to them."""
         manager = self.manager
@@ -85,7 +156,7 @@ class Target:
             return
         if isinstance(manager, MessageManager):
             manager.insertions(rows)(executor)
-        elif type(manager).insertion is Manager.insertion:
+        elif self.is_alike:
             self._write_alike(executor, rows)
         else:
             write_all(executor, [manager.insertion(values, audit=False) for values in rows])
@@ -95,36 +166,31 @@ class Target:
 
         Each row by itself would have a plan of its own columns, and rows of different plans cannot travel together.
         """
-        plans = self.manager.plans
-        keys = [key for key in self._written if self._is_needed(key, rows)]
-        plan = plans.insert_counted(keys) if self.is_counted else plans.insert(keys)
-        # Column by column: a loop over the cells of each row takes twice as long.
-        cells = []
-        for key, process in zip(plan.parameters, plan.processors, strict=True):
-            values = [row[key] for row in rows]
-            if process is not None:
-                values = [value if value is None else process(value) for value in values]
-            cells.append(values)
-        parameters = list(zip(*cells, strict=True))
-        if not self.is_counted:
-            executor.change_many(plan, parameters)
-            return
-        for row, number in zip(rows, executor.insert_many(plan, parameters), strict=True):
-            row[self.key] = number
+        numbers = self.write_columns(
+            executor, self.encode_columns({key: [row[key] for row in rows] for key in self._written})
+        )
+        if numbers is not None:
+            for row, number in zip(rows, numbers, strict=True):
+                row[self.key] = number
 
-    def _is_needed(self, key: str, rows: Sequence[dict[str, Any]]) -> bool:
+    def _is_needed(self, key: str, values: Sequence[Any]) -> bool:
         """Whether a column holds anything but what the database would put there itself."""
         if key in self._defaults:
             default = self._defaults[key]
-            return any(row[key] is not default for row in rows)
-        return key not in self._empty or any(row[key] or row[key] is None for row in rows)
+            return values[0] is not default or values.count(default) < len(values)
+        return key not in self._empty or any(values) or None in values
 
     @cached_property
     def _written(self) -> list[str]:
         """The columns that are not the database's own, nor moments of now that nobody has given."""
         plans = self.manager.plans
-        dated = {"created_at", "updated_at"} - self._given
-        return [key for key in plans.columns if key not in plans.computed and key not in {*plans.counted, *dated}]
+        left_out = {*plans.computed, *plans.counted, *self._dated}
+        return [key for key in plans.columns if key not in left_out]
+
+    @cached_property
+    def _dated(self) -> frozenset[str]:
+        """The moments that nobody has given."""
+        return frozenset({"created_at", "updated_at"} - self._given)
 
     @cached_property
     def _empty(self) -> frozenset[str]:

@@ -15,7 +15,7 @@ from agent_system.importers.legacy.rows import RejectedError, SourceRow
 from agent_system.managers.core.steps import uncollected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from agent_system.importers.legacy.description import Table
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Understanding"]
 
-# A key of the books, from its highest bits: 16 of the table, 40 of the row's number there, 72 of the digest.
-SCOPE_SHIFT = 112
-NUMBER_SHIFT = 72
-MOST_NUMBERS = 1 << 40
-DIGEST_BITS = (1 << NUMBER_SHIFT) - 1
+# A key of the books: 2 bytes of the table, 5 of the row's number there, 9 of the digest.
+SCOPE_BYTES = 2
+NUMBER_BYTES = 5
+DIGEST_BYTES = 14
+MOST_NUMBERS = 1 << 8 * NUMBER_BYTES
 # https://www.rfc-editor.org/rfc/rfc9562#section-5.7
 VERSION_7 = 0x7 << 76
 VARIANT = 0x2 << 62
@@ -49,14 +49,15 @@ class Understanding:
 
     def __init__(self, system: str, table: Table, target: Target, reading: Reading) -> None:
         self._prefix = (system, table.label)
-        self._scope = int.from_bytes(blake2b(repr(self._prefix).encode(), digest_size=2).digest(), "big")
+        self._scope = blake2b(repr(self._prefix).encode(), digest_size=SCOPE_BYTES).digest()
         self._table = table
         self._target = target
         self._reading = reading
         self._columns = [(name, convert) for name, convert in table.columns.items() if convert is not OWN_ID]
-        self._own = [name for name, convert in table.columns.items() if convert is OWN_ID]
+        self.own = [name for name, convert in table.columns.items() if convert is OWN_ID]
+        """The columns that get the key that the importer makes."""
         if target.own_key and target.key not in table.columns:
-            self._own.append(target.key)
+            self.own.append(target.key)
         self._links = [link.source for link in table.links]
 
     def page(self, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list[ReadyRow | Fate]:
@@ -68,9 +69,9 @@ class Understanding:
         try:
             data = {name: convert(row) for name, convert in self._columns}
             key = self.key(row.raw)
-            if self._own:
+            if self.own:
                 row.target_id = _ordered_id(data.get("created_at") or self._reading.now, row.number, key)
-                data.update(dict.fromkeys(self._own, row.target_id))
+                data.update(dict.fromkeys(self.own, row.target_id))
             standing = NOTHING
             for value in data.values():
                 if value.__class__ is Placeholder:
@@ -89,8 +90,7 @@ class Understanding:
     @property
     def keys(self) -> tuple[UUID, UUID]:
         """The smallest and the largest key that a row of the table can have in the books."""
-        scope = self._scope << SCOPE_SHIFT
-        return UUID(int=scope), UUID(int=scope | (1 << SCOPE_SHIFT) - 1)
+        return UUID(bytes=self._scope + bytes(DIGEST_BYTES)), UUID(bytes=self._scope + b"\xff" * DIGEST_BYTES)
 
     def key(self, raw: Mapping[str, Any]) -> UUID:
         """The digest of what a row is known by, whatever file it stands in.
@@ -99,13 +99,27 @@ class Understanding:
         together in the books. By digests alone each of a thousand rows would change a page of its own: 800 MB of log
         for 100,000 rows.
         """
-        known_by = tuple(map(raw.get, self._table.identity))
-        text = repr((*self._prefix, *known_by))
-        digest = int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=14).digest(), "big")
+        return UUID(bytes=self._digest(tuple(map(raw.get, self._table.identity))))
+
+    def digests(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
+        """The keys of rows as 16 bytes each, from the columns that they are known by."""
+        return list(map(self._digest, zip(*columns, strict=True)))
+
+    def own_ids(
+        self, moments: Iterable[datetime | None], numbers: Iterable[int], digests: Iterable[bytes]
+    ) -> list[UUID]:
+        """The keys that the importer makes for rows, from when they were made, their rowids and their digests."""
+        now = self._reading.now
+        made = zip(moments, numbers, digests, strict=True)
+        return [_ordered_id(moment or now, number, UUID(bytes=digest)) for moment, number, digest in made]
+
+    def _digest(self, known_by: tuple[Any, ...]) -> bytes:
+        text = repr(self._prefix + known_by)
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
         number = known_by[0]
         if number.__class__ is int and 0 <= number < MOST_NUMBERS:
-            digest = number << NUMBER_SHIFT | digest & DIGEST_BITS
-        return UUID(int=self._scope << SCOPE_SHIFT | digest)
+            return self._scope + number.to_bytes(NUMBER_BYTES, "big") + digest[NUMBER_BYTES:]
+        return self._scope + digest
 
 
 def _ordered_id(moment: datetime, number: int, key: UUID) -> UUID:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -35,22 +36,44 @@ async def in_steps(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         await asyncio.sleep(0)
 
 
+class _Pause:
+    """Lets the garbage collector wait as long as anybody wants it to; a process has one of it, and so one of this."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._was_on = False
+
+    def begin(self) -> None:
+        with self._lock:
+            self._wanted += 1
+            if self._wanted == 1:
+                self._was_on = gc.isenabled()
+                gc.disable()
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if self._wanted == 0 and self._was_on:
+                gc.enable()
+
+
+_pause = _Pause()
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Let the garbage collector wait while many rows are made at once; only for a few milliseconds without `await`.
 
     It looks through what there is after every 700 new objects, and rows are objects that all stay: for 500 agents with
     their tools that was a third of the time. Mercurial does the same (its `util.nogc` tells of the reports to Python).
-    Who has switched it off keeps it off.
+    Who has switched it off keeps it off, and threads that want it at once do not switch it on for each other.
     """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
+    _pause.begin()
     try:
         yield
     finally:
-        gc.enable()
+        _pause.end()
 
 
 def in_chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:

@@ -7,39 +7,22 @@ type only, because pydantic refuses lone surrogates, which a model may emit and 
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
-from datetime import datetime
-from enum import Enum
-from functools import lru_cache
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Generic,
-    NotRequired,
-    Required,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-)
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import pydantic
-from pydantic import AwareDatetime, ConfigDict, FiniteFloat, InstanceOf, Strict, TypeAdapter
 from pydantic_core import PydanticUndefined
-from typing_extensions import TypedDict
 
 from agent_system.clock import utc_now
 from agent_system.errors import ValidationError
+from agent_system.managers.core.shapes import is_automatic, is_required, make_column_adapter, make_row_adapter
 from agent_system.models.naming import name_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
 
-    from sqlalchemy import Column
+    from pydantic import TypeAdapter
     from sqlmodel import SQLModel
 
     from agent_system.database.plans import TablePlans
@@ -48,10 +31,6 @@ __all__ = ["KEY_SUFFIX", "RowValidator"]
 
 Row = TypeVar("Row", bound="SQLModel")
 
-# What fits into a BIGINT and into SQLite's INTEGER.
-Int64 = Annotated[int, Strict(), pydantic.Field(ge=-(2**63), le=2**63 - 1)]
-# The keys are not looked at: pydantic would refuse lone surrogates, the codec stores them.
-_Mapping: Any = InstanceOf[dict]  # type: ignore[type-arg]  # a type at run time, which has no arguments
 KEY_SUFFIX = "_key"
 
 # Kept by the layer itself; a change of one by hand would break what it stands for.
@@ -95,6 +74,7 @@ class RowValidator(Generic[Row]):
         self._factories: list[tuple[str, Callable[[], Any]]] = []
         self._moments: list[str] = []
         self._collect_defaults(stored)
+        self._required = frozenset(key for key in writable if is_required(self._entity, key, plans.columns[key]))
         self._create = self._adapter("Create", writable, partial=False)
         self.changeable = frozenset(key for key in writable if key not in fixed)
         self._change = self._adapter("Change", [key for key in writable if key not in fixed], partial=True)
@@ -117,6 +97,46 @@ class RowValidator(Generic[Row]):
                 values[key] = make()
         self.derive(values)
         return values
+
+    def create_columns(
+        self, data: Mapping[str, Sequence[Any]], count: int, *, without: Collection[str] = ()
+    ) -> dict[str, Sequence[Any]]:
+        """Check the data of many new rows column by column, a tenth of the work, and fill in the defaults.
+
+        Args:
+            data: The values of all rows by attribute.
+            count: How many rows there are.
+            without: Columns whose default is left to the database.
+
+        Raises:
+            ValidationError: As for `create_values`; `field` names the column, and `create_values` tells of which row.
+        """
+        values: dict[str, Sequence[Any]] = {key: [value] * count for key, value in self.constants.items()}
+        for key, column in data.items():
+            values[key] = self._check_column(key, column)
+        for key, make in self._factories:
+            if key not in values and key not in without:
+                values[key] = [make() for _ in range(count)]
+        missing = self._required - values.keys()
+        if missing:
+            message = f"{self._name}.{min(missing)}: is required"
+            raise ValidationError(message, field=min(missing), entity=self._name)
+        for key, source in self.derived.items():
+            if source in values:
+                values[key] = [None if text is None else name_key(text) for text in values[source]]
+        return values
+
+    def _check_column(self, key: str, column: Sequence[Any]) -> list[Any]:
+        if key in self._hidden or key not in self._columns:
+            message = f"{self._name}.{key}: cannot be set"
+            raise ValidationError(message, field=key, entity=self._name)
+        try:
+            checked: list[Any] = make_column_adapter(self._entity, key).validator.validate_python(list(column))
+        except pydantic.ValidationError:
+            message = f"{self._name}.{key}: a value is refused"
+        else:
+            return checked
+        raise ValidationError(message, field=key, entity=self._name)
 
     def change_values(self, changes: Mapping[str, Any] | Row) -> dict[str, Any]:
         """Check the changes to a row.
@@ -203,7 +223,7 @@ class RowValidator(Generic[Row]):
     def _collect_defaults(self, keys: list[str]) -> None:
         for key in keys:
             field = self._entity.model_fields[key]
-            if _is_automatic(self._columns[key]):
+            if is_automatic(self._columns[key]):
                 continue
             if field.default_factory is not None:
                 make: Any = field.default_factory
@@ -217,66 +237,5 @@ class RowValidator(Generic[Row]):
     def _adapter(
         self, purpose: str, keys: list[str], *, partial: bool, key: bool = False
     ) -> TypeAdapter[dict[str, Any]]:
-        automatic = frozenset(name for name in keys if _is_automatic(self._columns[name]))
-        return _make_adapter(self._entity, purpose, tuple(keys), automatic, partial=partial, key=key)
-
-
-# A facade for each request, bound to its user, makes its managers anew: three of these for a table take 40 ms.
-@lru_cache(1_000)
-def _make_adapter(
-    entity: type[SQLModel], purpose: str, keys: tuple[str, ...], automatic: frozenset[str], *, partial: bool, key: bool
-) -> TypeAdapter[dict[str, Any]]:
-    annotations: dict[str, Any] = {}
-    for name in keys:
-        field = entity.model_fields[name]
-        annotation = _strict(_present(field.annotation) if key else field.annotation, list(field.metadata))
-        required = key or not (partial or not field.is_required() or name in automatic)
-        annotations[name] = Required[annotation] if required else NotRequired[annotation]
-    make_shape: Any = TypedDict
-    shape: Any = make_shape(f"{entity.__name__}{purpose}", annotations)
-    shape.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
-    return TypeAdapter(shape)
-
-
-def _is_automatic(column: Column[Any]) -> bool:
-    """Whether the database makes the value: an integer key."""
-    return bool(column.primary_key and column.type.python_type is int and not column.foreign_keys)
-
-
-def _present(annotation: Any) -> Any:
-    """The annotation without None."""
-    parts = [part for part in get_args(annotation) if part is not type(None)]
-    return parts[0] if get_origin(annotation) in {Union, types.UnionType} and len(parts) == 1 else annotation
-
-
-def _strict(annotation: Any, metadata: list[Any]) -> Any:
-    """The annotation of a column, made strict where pydantic would convert and lax where it would insist on objects."""
-    checked = _strict_type(annotation)
-    limits = tuple(item for item in metadata if item is not None)
-    return Annotated[checked, *limits] if limits else checked
-
-
-def _strict_type(annotation: Any) -> Any:  # noqa: PLR0911 (one line per kind of type)
-    origin = get_origin(annotation)
-    if origin in {Union, types.UnionType}:
-        return Union[tuple(_strict_type(part) for part in get_args(annotation))]  # noqa: UP007 (made at run time)
-    if origin is list:
-        return types.GenericAlias(list, (_strict_type(get_args(annotation)[0]),))
-    if origin is dict:
-        return _Mapping
-    if origin is Annotated:
-        return _strict(get_args(annotation)[0], list(get_args(annotation)[1:]))
-    if not isinstance(annotation, type) or annotation is bool:
-        return annotation
-    if issubclass(annotation, (UUID, Enum)):
-        return Annotated[annotation, Strict(strict=False)]
-    return _SCALARS.get(annotation, annotation)
-
-
-_SCALARS: dict[Any, Any] = {
-    int: Int64,
-    float: FiniteFloat,
-    str: InstanceOf[str],
-    datetime: AwareDatetime,
-    dict: _Mapping,
-}
+        automatic = frozenset(name for name in keys if is_automatic(self._columns[name]))
+        return make_row_adapter(self._entity, purpose, tuple(keys), automatic, partial=partial, key=key)

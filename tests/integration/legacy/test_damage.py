@@ -142,7 +142,7 @@ async def test_a_database_in_wal_mode_is_read_with_its_log_and_left_as_it_is(
 async def test_an_import_that_was_killed_goes_on_and_ends_the_same(
     em: EntityManager, migrated_url: str, make_file: MakeFile
 ) -> None:
-    path = ledger(make_file, 1_800)
+    path = ledger(make_file, 2_600)
     program = f"""
 import asyncio, os, signal, sys
 from agent_system import DatabaseManager, EntityManager
@@ -168,10 +168,10 @@ asyncio.run(main())
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     begun = await em.token_usage.count()
-    assert 900 <= begun < 1_800
+    assert 900 <= begun < 2_600
     report = await import_legacy(em, path)
-    assert (report.tables[-1].written, report.tables[-1].skipped) == (1_800 - begun, begun)
+    assert (report.tables[-1].written, report.tables[-1].skipped) == (2_600 - begun, begun)
     rows = await em.token_usage.find()
-    assert [row.input_tokens for row in rows] == list(range(1, 1_801))
+    assert [row.input_tokens for row in rows] == list(range(1, 2_601))
     assert {row.attempt for row in rows} == {1}
     assert (await import_legacy(em, path)).total("written") == 0

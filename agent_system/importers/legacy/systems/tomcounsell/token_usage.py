@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import add
+from typing import TYPE_CHECKING, Any
 
+from agent_system.importers.legacy.columns import InColumns, SourcePage, are
 from agent_system.importers.legacy.conflicts import Attempts, Merge
 from agent_system.importers.legacy.converters import (
     NOW,
@@ -20,11 +22,14 @@ from agent_system.importers.legacy.values import UnreadableError, to_integer
 from agent_system.types import CostSource, UsageState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent_system.entity_manager import EntityManager
     from agent_system.importers.legacy.rows import SourceRow
 
 __all__ = ["TABLES"]
 
+LARGEST = 2**63 - 1
 UNKNOWN = "unknown"
 """What the ledger calls a model, and a host, that nobody has named."""
 
@@ -49,6 +54,12 @@ def _usage_state(row: SourceRow) -> UsageState:
     return UsageState.PARTIAL if any(known) else UsageState.MISSING
 
 
+def _usage_states(page: SourcePage) -> Sequence[UsageState]:
+    if all(are(page.column(name), int, 0, LARGEST) for name in ("input_tokens", "output_tokens")):
+        return [UsageState.REPORTED] * len(page)
+    return [page.convert(_usage_state, position) for position in range(len(page))]
+
+
 def _is_count(value: object) -> bool:
     try:
         return value is not None and to_integer(value)[0] >= 0
@@ -59,8 +70,7 @@ def _is_count(value: object) -> bool:
 _cost = nano_dollars("cost_usd")
 
 
-def _cost_source(row: SourceRow) -> CostSource | None:
-    value = row.raw.get("cost_usd")
+def _cost_source(value: Any) -> CostSource | None:
     # The tracker computed every cost from its price list; what it could not price is NULL, or a text.
     return CostSource.COMPUTED if isinstance(value, (int, float)) and value >= 0 else None
 
@@ -73,6 +83,16 @@ def _input_tokens(row: SourceRow) -> int | None:
         row.mend("total_tokens", "is not the sum of input and output, now it is")
     value: int | None = _read_tokens(row)
     return value
+
+
+def _input_token_column(page: SourcePage) -> Sequence[int | None]:
+    counts = [page.column(f"{name}_tokens") for name in ("total", "input", "output")]
+    if are(counts[1], int, 0, LARGEST) and are(counts[2], int, 0, LARGEST):
+        sums = zip(counts[0], map(add, counts[1], counts[2]), strict=True)
+        wrong = {place for place, (total, found) in enumerate(sums) if total is not None and total != found}
+    else:
+        wrong = set(range(len(page)))
+    return [page.convert(_input_tokens, place) if place in wrong else read for place, read in enumerate(counts[1])]
 
 
 _read_tokens = count("input_tokens")
@@ -130,11 +150,14 @@ TOKEN_USAGE = Table(
         "model_id": reference("model_id", "models", otherwise=UNKNOWN_MODEL),
         "user_id": text("user_id"),
         "request_id": text("request_id", empty=False),
-        "usage_state": _usage_state,
-        "input_tokens": _input_tokens,
+        "usage_state": InColumns(_usage_state, _usage_states),
+        "input_tokens": InColumns(_input_tokens, _input_token_column),
         "output_tokens": count("output_tokens"),
         "cost_nano_usd": _cost,
-        "cost_source": _cost_source,
+        "cost_source": InColumns(
+            lambda row: _cost_source(row.raw.get("cost_usd")),
+            lambda page: [_cost_source(value) for value in page.column("cost_usd")],
+        ),
         "created_at": moment("created_at", "timestamp", NOW),
     },
     conflicts=(Attempts(),),
