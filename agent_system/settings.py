@@ -179,6 +179,12 @@ class DatabaseSettings(BaseSettings):
         le=1_048_576,
         description="most memory of one table's vectors of one model, or of its words; beyond it the disk is read",
     )
+    exact_vectors: int = Field(
+        200_000,
+        ge=0,
+        le=1_000_000_000,
+        description="most vectors of one model that are all compared; of more, those that are likely to be alike",
+    )
 
     # Accounts. The second recommended option of RFC 9106, section 4 (64 MiB, three passes, four lanes), which is above
     # the least that OWASP's Password Storage Cheat Sheet asks for (19 MiB, two passes, one lane).

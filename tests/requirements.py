@@ -37,3 +37,4 @@ untyped_columns = _only_on("sqlite", "PostgreSQL refuses a value of another type
 server_connection = _only_on("postgresql", "SQLite has no connection that a server or a network could end")
 row_locks = _only_on("postgresql", "SQLite has one writer: no deadlock and no serialisation failure between rows")
 native_types = _only_on("postgresql", "SQLite has neither a timestamp, a uuid nor a json column type")
+vector_index = _only_on("postgresql", "pgvector is an extension of PostgreSQL; SQLite keeps no index of vectors")

@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from agent_system.cli import audit, backups, doctor, importing, queue, schema, search, seed, show, state, stats, worker
+from agent_system.cli import (
+    audit,
+    backups,
+    doctor,
+    importing,
+    queue,
+    schema,
+    search,
+    seed,
+    show,
+    state,
+    stats,
+    vectors,
+    worker,
+)
 from agent_system.cli.context import Options
 from agent_system.cli.exit_codes import exit_code
 from agent_system.cli.output import fail_line
@@ -29,6 +43,7 @@ app.add_typer(show.app, name="show")
 app.add_typer(backups.app, name="backup")
 app.add_typer(queue.app, name="queue")
 app.add_typer(audit.app, name="audit")
+app.add_typer(vectors.app, name="vectors")
 app.command()(worker.worker)
 app.command()(backups.restore)
 app.command()(search.search)

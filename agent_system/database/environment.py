@@ -46,6 +46,8 @@ HARMLESS_DIFFERENCES = frozenset({"remove_table", "remove_index"})
 # A full-text index with, on SQLite, the tables that FTS5 keeps behind it, and the logs that indexes in memory follow;
 # they are made beside the metadata's tables.
 SEARCH_TABLES = re.compile(r"\w+_(fts(_data|_idx|_docsize|_config)?|changes)")
+# The indexes of vectors that `em.embeddings.build_index()` builds where PostgreSQL has pgvector.
+VECTOR_INDEXES = re.compile(r"idx_embeddings_hnsw_\w+")
 # How `alembic revision --autogenerate` writes the types of our columns.
 TYPES_IN_REVISIONS: dict[str, str] = {
     "BigInteger": "INTEGER",
@@ -167,6 +169,8 @@ def _is_changing() -> bool:
 
 def _is_compared(compared: Any, name: str | None, kind: str, reflected: bool, counterpart: Any) -> bool:  # noqa: FBT001
     if kind == "table" and reflected and counterpart is None and SEARCH_TABLES.fullmatch(name or ""):
+        return False
+    if kind == "index" and reflected and VECTOR_INDEXES.fullmatch(name or ""):
         return False
     # How a column is computed cannot be changed in place, and alembic's comparison of defaults fails on such a column
     # that is on both sides; tests/migration compares the expressions.

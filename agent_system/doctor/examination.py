@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from agent_system.clock import utc_now
 from agent_system.database.manager import DatabaseManager
-from agent_system.doctor import files, rows, schema
+from agent_system.doctor import files, rows, schema, vectors
 from agent_system.doctor.findings import Finding, Report, Severity
 from agent_system.errors import AgentSystemError, DatabaseCorruptError, DatabaseError, SchemaMismatchError
 
@@ -48,6 +48,7 @@ COMMON: dict[str, Check] = {
     "moments": rows.check_moments,
     "counts": rows.check_counts,
     "work": rows.check_stalled,
+    "vectors": vectors.check_vectors,
 }
 # What only an engine has that keeps a file of ours; PostgreSQL looks after its own.
 FILE_CHECKS: dict[str, dict[str, Check]] = {

@@ -11,6 +11,7 @@ from agent_system.database.migrations import head_revision
 from agent_system.errors import DatabaseError
 from agent_system.managers.conversations.stale_streams import is_stale_stream
 from agent_system.models import metadata
+from agent_system.search.vector_indexes import vector_indexes
 from agent_system.types import JobStatus, TaskStatus
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class SystemHealth:
     """Agents' tasks that are running."""
     streams_stalled: int | None = None
     """Messages that have been streaming for more than an hour without a new chunk."""
+    vector_indexes: int | None = None
+    """Indexes of vectors that the database keeps itself (PostgreSQL with pgvector); without one they are compared in
+    memory: `em.embeddings.coverage()` tells how."""
 
     @property
     def cache_hit_ratio(self) -> float | None:
@@ -74,11 +78,12 @@ async def measure(db: DatabaseManager, clock: Callable[[], datetime]) -> SystemH
     head = head_revision()
     if not engine.cold_storage_connected:
         return SystemHealth(engine_health=engine, head_revision=head)
-    statement = _figures(clock())
+    statement, indexes = _figures(clock()), vector_indexes(db.dialect.name)
 
     def work(executor: Executor) -> dict[str, Any]:
         result = executor.execute(statement)
-        return dict(zip(result.keys(), result.one(), strict=True))
+        figures = dict(zip(result.keys(), result.one(), strict=True))
+        return figures | {"vector_indexes": sum(index.is_sound for index in indexes.listed(executor))}
 
     try:
         return SystemHealth(engine_health=engine, head_revision=head, **await db.read(work))

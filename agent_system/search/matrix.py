@@ -12,28 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent_system.search.embedding.embedder import FORMAT
+from agent_system.search.numbered import Numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    import numpy.typing as npt
+    from collections.abc import Sequence
 
     from agent_system.search.embedding.embedder import Vectors
+    from agent_system.search.numbered import Numbers
 
-    Numbers = npt.NDArray[np.int64]
-
-__all__ = ["BYTES_BESIDE", "Matrix", "best_of", "likeness_of", "vectors_from"]
-
-BYTES_BESIDE = 9
-"""What a row takes beside its vector: its number, and whether it is there."""
-
-GROWTH = 1.5
-LEAST_ROWS = 256
-# When so large a share of the rows is gone, the rest is moved together.
-MOST_GONE = 0.25
+__all__ = ["Matrix", "best_of", "likeness_of", "vectors_from"]
 
 
-class Matrix:
+class Matrix(Numbered):
     """Vectors by number.
 
     Args:
@@ -41,27 +31,7 @@ class Matrix:
     """
 
     def __init__(self, dimensions: int) -> None:
-        self.dimensions = dimensions
-        self._rows: Vectors = np.empty((0, dimensions), FORMAT)
-        self._ids: Numbers = np.empty(0, np.int64)
-        self._is_there: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
-        self._count = 0
-        self._gone = 0
-        self._is_sorted = True
-
-    def __len__(self) -> int:
-        """How many vectors there are."""
-        return self._count - self._gone
-
-    @property
-    def used_bytes(self) -> int:
-        """How much memory the vectors take."""
-        return self._count * (4 * self.dimensions + BYTES_BESIDE)
-
-    @property
-    def size_bytes(self) -> int:
-        """How much memory it takes, with room to grow."""
-        return self._rows.nbytes + self._ids.nbytes + self._is_there.nbytes
+        super().__init__(dimensions, FORMAT)
 
     def put(self, ids: Sequence[int], vectors: Vectors) -> None:
         """Add vectors, or replace those of these numbers.
@@ -70,37 +40,8 @@ class Matrix:
             ids: Their numbers, each once.
             vectors: (ids, dimensions) float32, of length 1.
         """
-        if not ids:
-            return
-        self.remove(ids)
-        end = self._count + len(ids)
-        self._make_room(end)
-        new = np.asarray(ids, np.int64)
-        last = self._ids[self._count - 1] if self._count else -1
-        self._is_sorted = self._is_sorted and bool(new[0] > last) and bool((np.diff(new) > 0).all())
-        self._rows[self._count : end] = vectors
-        self._ids[self._count : end] = new
-        self._is_there[self._count : end] = True
-        self._count = end
-
-    def remove(self, ids: Iterable[int]) -> None:
-        """Remove the vectors of these numbers; a number without one is no error."""
-        places = self.places(np.fromiter(ids, np.int64))
-        self._is_there[places] = False
-        self._gone += len(places)
-        if self._gone > LEAST_ROWS and self._gone > MOST_GONE * self._count:
-            self._move_together()
-
-    def places(self, ids: Numbers) -> Numbers:
-        """The rows in which vectors of these numbers stand; numbers without one are left out."""
-        if not self._count or not len(ids):
-            return np.empty(0, np.int64)
-        if not self._is_sorted:
-            self._sort()
-        known = self._ids[: self._count]
-        found = np.minimum(np.searchsorted(known, ids), self._count - 1)
-        places: Numbers = found[(known[found] == ids) & self._is_there[found]]
-        return places
+        if ids:
+            self._put(ids, vectors)
 
     def best(self, query: Vectors, count: int, among: Numbers | None = None) -> tuple[list[int], list[float]]:
         """The numbers of the vectors that are most like one, the most alike first, and how alike they are (-1 to 1).
@@ -119,29 +60,6 @@ class Matrix:
             places = self.places(among)
             ids, likeness = self._ids[places], likeness_of(self._rows[places], query)
         return best_of(ids, likeness, count)
-
-    def _make_room(self, rows: int) -> None:
-        if rows <= len(self._ids):
-            return
-        # New arrays, so that whoever computes with the old ones on another thread goes on undisturbed.
-        room = max(rows, LEAST_ROWS, int(len(self._ids) * GROWTH))
-        self._rows = _larger(self._rows, (room, self.dimensions), self._count)
-        self._ids = _larger(self._ids, (room,), self._count)
-        self._is_there = _larger(self._is_there, (room,), self._count)
-
-    def _move_together(self) -> None:
-        self._keep(np.flatnonzero(self._is_there[: self._count]))
-
-    def _sort(self) -> None:
-        # Without those that are gone: a number that was replaced is there once.
-        self._move_together()
-        self._keep(np.argsort(self._ids[: self._count], kind="stable"))
-        self._is_sorted = True
-
-    def _keep(self, places: Numbers) -> None:
-        self._rows, self._ids, self._is_there = self._rows[places], self._ids[places], self._is_there[places]
-        self._count = len(places)
-        self._gone = int(self._count - self._is_there.sum())
 
 
 def likeness_of(rows: Vectors, query: Vectors) -> Any:
@@ -176,9 +94,3 @@ def vectors_from(rows: Sequence[tuple[int, bytes]], dimensions: int) -> tuple[li
     sound = [row for row in rows if len(row[1]) == length]
     vectors = np.frombuffer(b"".join(row[1] for row in sound), FORMAT).reshape(len(sound), dimensions)
     return [row[0] for row in sound], vectors
-
-
-def _larger(values: Any, shape: tuple[int, ...], count: int) -> Any:
-    made = np.zeros(shape, values.dtype)
-    made[:count] = values[:count]
-    return made

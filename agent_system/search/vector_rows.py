@@ -171,11 +171,12 @@ class VectorRows:
         return [(row[0], row[1], row[2]) for row in rows]
 
     def numbers_of_scope(
-        self, executor: Executor, model_id: int, condition: ColumnElement[bool], limit: int
+        self, executor: Executor, model_id: int, condition: ColumnElement[bool], limit: int | None
     ) -> list[int]:
-        """The numbers of the vectors of rows for which a condition holds, of the newest rows."""
+        """The numbers of the vectors of rows for which a condition holds: of all, or of at most so many newest ones."""
         statement = self._joined(_EMBEDDINGS.c.id).where(_EMBEDDINGS.c.model_id == model_id, condition)
-        return list(executor.execute(statement.order_by(self.index.key.desc()).limit(limit)).scalars())
+        newest = statement if limit is None else statement.order_by(self.index.key.desc()).limit(limit)
+        return list(executor.execute(newest).scalars())
 
     def keys_of(self, executor: Executor, numbers: Sequence[int], condition: ColumnElement[bool]) -> Mapping[int, Any]:
         """The keys of the rows of these vectors, by number, for which a condition holds."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from agent_system.search.bm25 import Statistics, idf
+from agent_system.search.codes import Codes
+from agent_system.search.embedding.embedder import normalised
 from agent_system.search.fusion import K, fused
 from agent_system.search.matching import Row
 from agent_system.search.matrix import Matrix, best_of, vectors_from
@@ -44,6 +46,35 @@ def test_a_matrix_is_what_was_put_into_it() -> None:
             assert set(found) <= wanted
         assert len(matrix) == len(expected)
     assert matrix.used_bytes <= matrix.size_bytes
+
+
+@pytest.mark.parametrize("dimensions", [64, 100, 300])
+def test_signs_find_what_is_alike_among_what_was_put_in(dimensions: int) -> None:
+    chance, random_ = random.Random(5), np.random.default_rng(5)
+    codes, expected = Codes(dimensions), dict[int, Any]()
+    assert codes.candidates(np.ones(dimensions, "<f4"), 3).tolist() == []
+    for _ in range(40):
+        ids = chance.sample(range(900), chance.randint(0, 60))
+        if chance.random() < 0.7:
+            vectors = normalised(random_.standard_normal((len(ids), dimensions)).astype("<f4"))
+            codes.put(ids, vectors)
+            expected |= dict(zip(ids, vectors, strict=True))
+        else:
+            codes.remove(ids)
+            for one in ids:
+                expected.pop(one, None)
+        assert set(codes.candidates(random_.standard_normal(dimensions), 2_000).tolist()) == expected.keys()
+    assert len(codes) == len(expected)
+    assert codes.used_bytes <= codes.size_bytes
+    assert codes.used_bytes == pytest.approx(len(codes) * (-(-dimensions // 64) * 8 + 9), rel=0.4)
+    for one, vector in list(expected.items())[:50]:
+        # Itself is the only one with all signs in common, and what is near it has most of them.
+        near = vector + random_.standard_normal(dimensions) * 0.3 / dimensions**0.5
+        assert one in codes.candidates(near, 5).tolist()
+        among = np.asarray([*chance.sample(range(900), 100), one], np.int64)
+        own = codes.candidates(near, 5, among).tolist()
+        assert one in own
+        assert set(own) <= set(among.tolist()) & expected.keys()
 
 
 def test_of_equal_rows_the_newer_one_is_first() -> None:

@@ -9,13 +9,14 @@ if TYPE_CHECKING:
 
     Best: TypeAlias = tuple[list[int], list[float]]
 
-__all__ = ["MOST_FOUND", "Best", "enough_of"]
+__all__ = ["GROWTH", "LOOKED_AT", "MOST_FOUND", "Best", "enough_of"]
 
 MOST_FOUND = 100
 """How many rows a search finds at most."""
-# Of a whole table so many are looked at first (10 µs each), and so many times more if too few of them are let through.
 LOOKED_AT = MOST_FOUND + MOST_FOUND // 4
+"""Of a whole table so many are looked at first (10 µs each) ..."""
 GROWTH = 8
+"""... and so many times more if too few of them are let through."""
 
 
 async def enough_of(

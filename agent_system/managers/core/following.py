@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.search.change_log import ChangeLog, LogPlace
 
-__all__ = ["MIB", "Follower", "Source"]
+__all__ = ["MIB", "Follower", "Source", "allowed_bytes"]
 
 T = TypeVar("T")
 
 MIB = 1024 * 1024
 # Of more changes than these the whole table is read again.
 MOST_CHANGES = 30_000
+
+
+def allowed_bytes(db: DatabaseManager) -> int:
+    """How much memory one index may take, by the settings."""
+    return db.settings.search_memory_mib * MIB
 
 
 class InMemory(Protocol):
@@ -66,11 +71,15 @@ class Follower(Generic[I]):
     Args:
         log: The log of the table.
         source: What it is made of.
+        most_bytes: How much memory it may take.
     """
 
-    def __init__(self, log: ChangeLog, source: Source[I]) -> None:
+    def __init__(
+        self, log: ChangeLog, source: Source[I], most_bytes: Callable[[DatabaseManager], int] = allowed_bytes
+    ) -> None:
         self._log = log
         self._source = source
+        self._most_bytes = most_bytes
         # Whoever computes with the index holds it still.
         self._lock = asyncio.Lock()
         self.index: I | None = None
@@ -111,7 +120,7 @@ class Follower(Generic[I]):
             await self._take_in(index, rows)
             self.index = index
         self._place = end
-        if index.used_bytes <= db.settings.search_memory_mib * MIB:
+        if index.used_bytes <= self._most_bytes(db):
             return index
         self.index = None
         return None
@@ -132,7 +141,7 @@ class Follower(Generic[I]):
             return self._log.end(executor.trusted), self._source.size_bytes(executor.trusted)
 
         place, size = await db.read(begin)
-        if size > db.settings.search_memory_mib * MIB:
+        if size > self._most_bytes(db):
             return None
         index = self._source.empty()
         behind = 0

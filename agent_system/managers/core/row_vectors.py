@@ -212,6 +212,11 @@ class RowVectors:
         """How much memory the vectors take that are kept in it."""
         return sum(search.size_bytes for search in self._searches.values())
 
+    def look_again(self) -> None:
+        """Ask again whether the database has an index of vectors."""
+        for search in self._searches.values():
+            search.indexed.look_again()
+
     def _model(self, executor: Executor, embedder: Embedder) -> int | None:
         return self.rows.model(executor.trusted, embedder)
 

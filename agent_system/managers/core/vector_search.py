@@ -1,8 +1,9 @@
-"""`VectorSearch`: the rows of a table whose texts are most like one, exactly, from memory where there is enough of it.
+"""`VectorSearch`: the rows of a table whose texts are most like one.
 
 Of few rows (somebody's hundred) the vectors are read and compared, so that nobody pays for other people's. Otherwise
-they are compared in a matrix, which follows the log of changes; where that would be too large, and in a transaction,
-the stored vectors are read in parts.
+they are found by the database's own index (`indexed_vectors`) where there is one, or in memory (`vector_memory`), which
+follows the log of changes; where not even their signs have room in it, and in a transaction, the stored vectors are
+read in parts.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from agent_system.managers.core.allowing import MOST_FOUND, enough_of
-from agent_system.managers.core.following import Follower
+from agent_system.managers.core.allowing import GROWTH, LOOKED_AT, MOST_FOUND
+from agent_system.managers.core.indexed_vectors import IndexedVectors
 from agent_system.managers.core.steps import in_chunks
-from agent_system.search.change_log import change_log
-from agent_system.search.matrix import BYTES_BESIDE, Matrix, best_of, likeness_of, vectors_from
+from agent_system.managers.core.vector_memory import PART, VectorMemory, rank
+from agent_system.search.matrix import best_of, likeness_of, vectors_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Callable
 
     from sqlalchemy import ColumnElement
 
@@ -38,36 +38,8 @@ __all__ = ["VectorSearch"]
 FEW_VECTORS = 1_000
 # Among how many rows, from the newest, a scope is searched; SQLite allows 32,766 parameters in a statement.
 MOST_OF_SCOPE = 30_000
-# Rows of one read: 2 MB of 256 numbers each, which take a millisecond to copy.
-PART = 2_000
-# Products and sums that take about a millisecond.
-QUICK = 4_000_000
-
-
-class _Stored:
-    """What a matrix is made of."""
-
-    def __init__(self, rows: VectorRows, model_id: int, dimensions: int) -> None:
-        self.part = self.on_loop = PART
-        self._rows = rows
-        self._model_id = model_id
-        self._dimensions = dimensions
-
-    def size_bytes(self, executor: Executor) -> int:
-        return self._rows.count(executor, self._model_id) * (4 * self._dimensions + BYTES_BESIDE)
-
-    def empty(self) -> Matrix:
-        return Matrix(self._dimensions)
-
-    def read(self, executor: Executor, behind: int, among: Sequence[int] | None) -> list[tuple[int, bytes]]:
-        limit = None if among is not None else self.part
-        return self._rows.vectors(executor, self._model_id, behind=behind, limit=limit, among=among)
-
-    def put(self, index: Matrix, rows: Sequence[tuple[int, bytes]]) -> None:
-        index.put(*vectors_from(rows, self._dimensions))
-
-    def remove(self, index: Matrix, numbers: AbstractSet[int]) -> None:
-        index.remove(numbers)
+# So many of the best rows are looked at before those are searched for which the filters hold.
+MOST_LOOKED_AT = 8_000
 
 
 class VectorSearch:
@@ -84,13 +56,14 @@ class VectorSearch:
         self._rows = rows
         self._model_id = model_id
         self._dimensions = dimensions
-        self._stored = _Stored(rows, model_id, dimensions)
-        self._matrix: Follower[Matrix] = Follower(change_log("embeddings", engine), self._stored)
+        self._memory = VectorMemory(rows, model_id, dimensions, engine)
+        self.indexed = IndexedVectors(rows.index.vectors_by, model_id, dimensions, engine)
+        """What the database itself finds."""
 
     @property
     def size_bytes(self) -> int:
-        """How much memory the matrix takes; 0 while there is none."""
-        return 0 if self._matrix.index is None else self._matrix.index.size_bytes
+        """How much memory is taken; 0 while nothing is kept in it."""
+        return self._memory.size_bytes
 
     async def find(
         self, db: DatabaseManager, query: Vectors, condition: Condition, *, is_scoped: bool
@@ -109,32 +82,35 @@ class VectorSearch:
             lambda executor: self._rows.of_scope(executor, self._model_id, condition(executor), FEW_VECTORS + 1)
         )
         if len(found) > FEW_VECTORS:
-            return await self._find_in_scope(db, query, condition)
+            return await self._find_in_scope(db, query, condition, MOST_OF_SCOPE)
         keys = {number: key for number, key, _ in found}
-        ids, vectors = vectors_from([(number, vector) for number, _, vector in found], self._dimensions)
-        best = best_of(np.asarray(ids, np.int64), likeness_of(vectors, query), MOST_FOUND)
+        best = rank([(number, vector) for number, _, vector in found], self._dimensions, query, MOST_FOUND)
         return [(keys[number], likeness) for number, likeness in zip(*best, strict=True)]
 
     async def _find_in_scope(
-        self, db: DatabaseManager, query: Vectors, condition: Condition
+        self, db: DatabaseManager, query: Vectors, condition: Condition, most: int | None
     ) -> list[tuple[Any, float]]:
         own = await db.read(
-            lambda executor: self._rows.numbers_of_scope(executor, self._model_id, condition(executor), MOST_OF_SCOPE)
+            lambda executor: self._rows.numbers_of_scope(executor, self._model_id, condition(executor), most)
         )
         return await self._let_through(db, await self._best(db, query, MOST_FOUND, own), condition)
 
     async def _find_in_all(self, db: DatabaseManager, query: Vectors, condition: Condition) -> list[tuple[Any, float]]:
-        return await enough_of(
-            lambda count: self._best(db, query, count, None), lambda best: self._let_through(db, best, condition)
-        )
+        count = LOOKED_AT
+        while count <= MOST_LOOKED_AT:
+            best = await self._best(db, query, count, None)
+            found = await self._let_through(db, best, condition)
+            if len(found) >= MOST_FOUND or len(best[0]) < count:
+                return found[:MOST_FOUND]
+            count *= GROWTH
+        # The filters let few rows through, or none that are alike: so all of those are compared, and no others.
+        return await self._find_in_scope(db, query, condition, None)
 
     async def _best(self, db: DatabaseManager, query: Vectors, count: int, among: list[int] | None) -> Best:
         numbers = None if among is None else np.asarray(among, np.int64)
-
-        def is_quick(matrix: Matrix) -> bool:
-            return (len(matrix) if among is None else len(among)) * self._dimensions <= QUICK
-
-        best = await self._matrix.use(db, lambda matrix: matrix.best(query, count, numbers), on_loop=is_quick)
+        best = await self.indexed.best(db, query, count) if among is None else None
+        if best is None:
+            best = await self._memory.best(db, query, count, numbers)
         return await self._scan(db, query, count, among) if best is None else best
 
     async def _let_through(self, db: DatabaseManager, best: Best, condition: Condition) -> list[tuple[Any, float]]:
@@ -169,4 +145,5 @@ class VectorSearch:
                 return best
 
     def _read(self, executor: Executor, *, behind: int, among: list[int] | None) -> list[tuple[int, bytes]]:
-        return self._stored.read(executor.trusted, behind, among)
+        limit = None if among is not None else PART
+        return self._rows.vectors(executor.trusted, self._model_id, behind=behind, limit=limit, among=among)

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import delete, select
 
 from agent_system.errors import ValidationError
+from agent_system.managers.embeddings.coverage import OWNERS, Coverage, counted, coverage_of, is_model
+from agent_system.managers.embeddings.indexing import build_indexes, drop_indexes
 from agent_system.managers.users.persons import PersonLookup
 from agent_system.models import metadata
-from agent_system.search.vector_rows import model_key
+from agent_system.search.vector_indexes import vector_indexes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from sqlalchemy import ColumnElement
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from agent_system.database.plans import TablePlans
     from agent_system.managers.core.searching import RowSearch
     from agent_system.search.embedding.embedder import Embedder
+    from agent_system.search.vector_indexes import VectorIndexes
 
-__all__ = ["Backfill", "Coverage", "EmbeddingManager"]
+__all__ = ["Backfill", "EmbeddingManager"]
 
 BATCH = 256
 # Vectors that one transaction deletes.
@@ -57,18 +60,6 @@ class Backfill:
     """Texts that were worked off, of all tables."""
     total: int
     """Texts that had no vector when it began, of all tables."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Coverage:
-    """How many vectors one model has."""
-
-    model: str
-    """The embedder's name: `provider/name`."""
-    dimensions: int
-    """How many numbers each has."""
-    vectors: Mapping[str, int]
-    """How many there are, by table."""
 
 
 class EmbeddingManager:
@@ -166,34 +157,76 @@ class EmbeddingManager:
                 return deleted
 
     async def coverage(self) -> list[Coverage]:
-        """How many vectors there are, by model and table, the models in the order in which they came."""
-        columns = {
-            "memories": _EMBEDDINGS.c.memory_id,
-            "messages": _EMBEDDINGS.c.message_id,
-            "context_documents": _EMBEDDINGS.c.context_document_id,
-        }
-        counts = [func.coalesce(func.sum(case((column.is_not(None), 1), else_=0)), 0) for column in columns.values()]
-        names = (_MODELS.c.id, _MODELS.c.provider, _MODELS.c.name, _MODELS.c.dimensions)
-        statement = select(*names, *counts).select_from(
-            _MODELS.outerjoin(_EMBEDDINGS, _EMBEDDINGS.c.model_id == _MODELS.c.id)
-        )
-        statement = statement.group_by(*names).order_by(_MODELS.c.id)
-        rows: Any = await self._db.read(lambda executor: executor.execute(statement).all())
-        return [
-            Coverage(
-                model=f"{row[1]}/{row[2]}",
-                dimensions=row[3],
-                vectors=dict(zip(columns, map(int, row[4:]), strict=True)),
-            )
-            for row in rows
+        """How many vectors there are, by model and table, and how they are searched; the oldest models first."""
+        return await self._db.read(lambda executor: coverage_of(executor, self._indexes, self._db.settings))
+
+    # The database's own index.
+
+    async def build_index(self, model: Embedder | str | None = None) -> list[str]:
+        """Build what lets PostgreSQL find vectors that are alike by itself: indexes by HNSW, of its extension pgvector.
+
+        It takes minutes for a million vectors, beside those who read and write, and writing a vector takes longer with
+        it. An index is used while it has more than `exact_vectors` vectors; it is kept by the server. SQLite has none.
+
+        Args:
+            model: Of this model, however many vectors there are: an embedder, or its name. None: of each model and
+                table with more than `exact_vectors`.
+
+        Returns:
+            The names of the indexes, also of those that were there already.
+
+        Raises:
+            ConfigurationError: There is no pgvector 0.8 or newer, or the role may not install it.
+            ConflictError: Somebody else is at it.
+            TransactionError: A transaction is open.
+        """
+        least = self._db.settings.exact_vectors if model is None else 0
+        is_wanted = [] if model is None else is_model(model)
+        rows = await self._db.read(lambda executor: counted(executor, is_wanted))
+        targets = [
+            (row[0], row[3], OWNERS[table])
+            for row, counts in rows
+            for table, count in counts.items()
+            if count > least and row[3] <= self._indexes.most_dimensions
         ]
+        built = await build_indexes(self._db, self._indexes, targets) if targets else []
+        self._look_again()
+        return built
+
+    async def drop_index(self, model: Embedder | str | None = None) -> list[str]:
+        """Drop the database's own indexes, of one model or of all (None), and no vector; returns their names.
+
+        Raises:
+            ConflictError: Somebody else is building or dropping.
+            TransactionError: A transaction is open.
+        """
+
+        def work(executor: Executor) -> list[str]:
+            wanted = select(_MODELS.c.id).where(*([] if model is None else is_model(model)))
+            models = set(executor.execute(wanted).scalars())
+            listed = self._indexes.listed(executor.trusted)
+            return [index.name for index in listed if model is None or index.model_id in models]
+
+        names = await self._db.read(work)
+        if names:
+            await drop_indexes(self._db, self._indexes, names)
+        self._look_again()
+        return names
+
+    def _look_again(self) -> None:
+        for manager in self._managers:
+            manager.index.vectors.look_again()
+
+    @cached_property
+    def _indexes(self) -> VectorIndexes:
+        return vector_indexes(self._db.dialect.name)
 
     def _clear_some(self, executor: Executor, user_id: Any, model: Embedder | str | None) -> int:
         conditions: list[ColumnElement[bool]] = []
         if user_id is not None:
             conditions.append(_EMBEDDINGS.c.user_id.in_(self._persons.ids(executor, user_id)))
         if model is not None:
-            conditions.append(_EMBEDDINGS.c.model_id.in_(select(_MODELS.c.id).where(*_is_model(model))))
+            conditions.append(_EMBEDDINGS.c.model_id.in_(select(_MODELS.c.id).where(*is_model(model))))
         numbers = select(_EMBEDDINGS.c.id).where(*conditions).order_by(_EMBEDDINGS.c.id).limit(PART)
         # Looked up first, so that a scope sees its own rows only, twice.
         ids = list(executor.execute(numbers).scalars())
@@ -219,10 +252,3 @@ class EmbeddingManager:
     @cached_property
     def _persons(self) -> PersonLookup:
         return PersonLookup(self._db.dialect)
-
-
-def _is_model(model: Embedder | str) -> list[ColumnElement[bool]]:
-    if isinstance(model, str):
-        full_name: ColumnElement[bool] = _MODELS.c.provider.concat("/").concat(_MODELS.c.name) == model
-        return [full_name | (_MODELS.c.name == model)]
-    return [_MODELS.c[name] == value for name, value in model_key(model).items()]

@@ -12,8 +12,9 @@ import pytest
 
 from agent_system.database.manager import DatabaseManager
 from agent_system.entity_manager import EntityManager
-from agent_system.managers.core import vector_search
+from agent_system.managers.core import vector_memory, vector_search
 from agent_system.search.embedding.hashing import HashingEmbedder
+from agent_system.settings import DatabaseSettings
 from tests.contract.memories.sql import run
 
 EMBEDDER = HashingEmbedder(32)
@@ -44,7 +45,8 @@ def em(database: DatabaseManager) -> EntityManager:
 def few_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let even the smallest scope be too large to be looked at one by one."""
     monkeypatch.setattr(vector_search, "FEW_VECTORS", 0)
-    monkeypatch.setattr(vector_search, "PART", 7)
+    for module in (vector_memory, vector_search):
+        monkeypatch.setattr(module, "PART", 7)
 
 
 def some_text(chance: random.Random, number: int) -> str:
@@ -114,6 +116,33 @@ async def test_what_is_too_large_for_memory_is_read_in_parts(migrated_url: str, 
         assert without.memories.index.vectors.size_bytes == 0
     # What the documentation says: four bytes a number, nine more, and room to grow.
     assert 40 * (4 * 32 + 9) <= em.memories.index.vectors.size_bytes <= 256 * (4 * 32 + 9)
+
+
+@pytest.mark.usefixtures("few_vectors")
+async def test_of_very_many_only_the_signs_are_kept(
+    migrated_url: str, em: EntityManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_memory, "LEAST_CANDIDATES", 50)
+    chance = random.Random(5)
+    rows = [{"content": some_text(chance, number), "user_id": f"u{number % 3}"} for number in range(60)]
+    rows += [{"content": f"{word} {word}", "tags": ["rare"]} for word in WORDS[:5]]
+    await em.memories.create_many(rows)
+    async with DatabaseManager(migrated_url, auto_migrate=False, settings=DatabaseSettings(exact_vectors=40)) as db:
+        large = EntityManager(db, embedder=EMBEDDER)
+        assert (await large.embeddings.coverage())[0].ways["memories"] is vector_memory.Way.SIGNS
+        vectors = large.memories.index.vectors
+        for query in ("pizza train", "river"):
+            assert await is_best(large, query, user_id="u1")
+            assert (await large.memories.search(query, mode="vector", limit=5))[0].score > 0.5
+        assert vectors.size_bytes == 256 * (8 + 9)
+        assert len(await large.memories.search("river", mode="vector", tags=["rare"])) == 5
+        await em.memories.create({"content": "lamp music berlin"})
+        assert (await large.memories.search("lamp music berlin", mode="vector"))[0].score == pytest.approx(1.0)
+        # Few enough again to be compared as they are, once that is known.
+        await run(db, "DELETE FROM memories WHERE user_id IN ('u0', 'u1')")
+        assert await is_best(large, "river")
+        assert await is_best(large, "train")
+        assert vectors.size_bytes == 256 * (4 * 32 + 9)
 
 
 @pytest.mark.usefixtures("few_vectors")
