@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -45,7 +46,7 @@ def generate_image(columns: Mapping[str, Column[Any]]) -> Callable[[Mapping[str,
         ]
         parts.append(json.dumps(key) + ":{" + name + "}")
     lines.append("    return f'{{" + ",".join(parts) + "}}'")
-    scope: dict[str, Any] = {"quote": _quote, "encode_json": encode_json, "datetime": datetime}
+    scope: dict[str, Any] = {"quote": _quote, "encode_json": encode_json, "iso": _iso}
     exec("\n".join(lines), scope)  # noqa: S102 (made of attribute names of our own classes)
     write: Callable[[Mapping[str, Any], Mapping[str, str]], str] = scope["write"]
     return write
@@ -61,7 +62,7 @@ def _text(column: Column[Any], key: str, name: str) -> str:
     if isinstance(kind, Uuid):
         return f"'\"%s\"' % {name}"
     if isinstance(kind, UtcDateTime):
-        return f"'\"%s\"' % {name}.isoformat()"
+        return f"'\"%s\"' % iso({name})"
     if isinstance(kind, Boolean):
         return f"'true' if {name} else 'false'"
     return f"repr({name})"
@@ -69,6 +70,12 @@ def _text(column: Column[Any], key: str, name: str) -> str:
 
 def _quote(text: str) -> str:
     return encode_basestring(encode_text(text))
+
+
+# A new row has one moment in several columns.
+@lru_cache(8)
+def _iso(moment: datetime) -> str:
+    return moment.isoformat()
 
 
 def _jsonable(value: Any) -> Any:

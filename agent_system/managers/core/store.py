@@ -92,7 +92,10 @@ class RowStore(Generic[Row]):
         Args:
             late: Columns whose values only the unit of work knows; they are taken from `values` when it is written.
         """
-        made = tuple(key for key in self._made_by_database if key not in values)
+        made = self._made_by_database
+        if made and made[0] in values:
+            # The key that the database would count is given; computed columns never are.
+            made = made[1:]
         encoder = self._encoders.get((made, late)) or self._encoder(made, late)
         try:
             plan, parameters = encoder.encode(values)
