@@ -82,5 +82,5 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
-        return value.isoformat()
+        return _iso(value)
     return value
