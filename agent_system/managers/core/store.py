@@ -94,8 +94,7 @@ class RowStore(Generic[Row]):
         """
         made = self._made_by_database
         if made and made[0] in values:
-            # The key that the database would count is given; computed columns never are.
-            made = made[1:]
+            made = made[1:]  # The key that the database would count is given; computed columns never are.
         encoder = self._encoders.get((made, late)) or self._encoder(made, late)
         try:
             plan, parameters = encoder.encode(values)
@@ -105,8 +104,7 @@ class RowStore(Generic[Row]):
         trail = self.trail
         event: Sequence[Any] | None = None
         if audit and trail is not None:
-            places = plan.positions
-            texts = {key: parameters[places[key]] for key in self._json if key in places}
+            texts = {key: parameters[plan.positions[key]] for key in self._json if key in plan.positions}
             event = trail.creation(values[self.plans.primary_key[0]], self._image(values, texts), values.get("tree_id"))
         return Insertion(self, plan, parameters, values, made, late, event)
 
@@ -116,8 +114,7 @@ class RowStore(Generic[Row]):
         return generate_image({key: columns[key] for key in columns if key not in self._made_by_database})
 
     def _encoder(self, made: tuple[str, ...], late: tuple[str, ...]) -> RowEncoder:
-        encoder = self._encoders[made, late] = RowEncoder(self.plans, self.validator.constants, made, late)
-        return encoder
+        return self._encoders.setdefault((made, late), RowEncoder(self.plans, self.validator.constants, made, late))
 
     def encode(self, plan: Plan, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Encode values for a plan.
