@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Work: TypeAlias = Callable[["Executor"], T]
 
-__all__ = ["CHANNEL", "INDEX_SETTINGS", "PREFER_INDEXES", "Executor", "PostgresExecutor", "SqliteExecutor", "Work"]
+__all__ = [
+    "CHANNEL",
+    "INDEX_SETTINGS",
+    "PREFER_INDEXES",
+    "Executor",
+    "Lookup",
+    "PostgresExecutor",
+    "SqliteExecutor",
+    "Work",
+]
 
 # What PostgreSQL's protocol can carry in one statement, and what it plans quickly.
 MOST_PARAMETERS = 32_767
@@ -48,7 +57,14 @@ PREFER_INDEXES = f"SELECT {INDEX_SETTINGS}"
 took 12 ms without it and takes 1.4 ms."""
 
 
-class Executor(Protocol):
+class Lookup(Protocol):
+    """What answers short questions."""
+
+    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        """Run a compiled statement and return its rows as the driver gives them (tuples, not yet decoded)."""
+
+
+class Executor(Lookup, Protocol):
     """Runs statements inside one unit of work."""
 
     @property
@@ -57,9 +73,6 @@ class Executor(Protocol):
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement; its rows are fetched, so the result may leave the unit of work."""
-
-    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
-        """Run a compiled statement and return its rows as the driver gives them (tuples, not yet decoded)."""
 
     def insert(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Insert one row with a plan of `TablePlans.insert_counted` and return the key that the database gave it."""

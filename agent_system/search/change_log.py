@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import BigInteger, cast, column, func, literal_column, select, table
+from sqlalchemy import BigInteger, Integer, bindparam, cast, column, func, literal_column, select, table
 from sqlalchemy.types import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Select
 
     from agent_system.database.executor import Executor
 
@@ -39,13 +41,23 @@ class ChangeLog(Protocol):
     def end(self, executor: Executor) -> LogPlace:
         """Where the log ends now; to be asked before what it tells of is read."""
 
+    def from_last(self) -> Select[Any] | None:
+        """The numbers of the entry `:last` and of the one behind it; when it is alone, nothing was logged since.
+
+        None where numbers do not tell it.
+        """
+
     def since(self, executor: Executor, place: LogPlace) -> tuple[set[int] | None, LogPlace]:
         """The rows that changed behind a place, and where the log ends now; None: too many, read everything."""
 
 
 class _SqliteLog:
     def __init__(self, name: str) -> None:
-        self._log = table(name, column("id"), column("row_id"))
+        self._log = table(name, column("id", Integer()), column("row_id"))
+
+    def from_last(self) -> Select[Any] | None:
+        number = self._log.c.id
+        return select(number).where(number >= bindparam("last", type_=Integer())).order_by(number).limit(2)
 
     def end(self, executor: Executor) -> LogPlace:
         return LogPlace(int(executor.execute(select(func.max(self._log.c.id))).scalar() or 0), 0)
@@ -64,6 +76,10 @@ class _SqliteLog:
 class _PostgresLog:
     def __init__(self, name: str) -> None:
         self._log = table(name, column("id"), column("row_id"), column("transaction_id"))
+
+    def from_last(self) -> Select[Any] | None:
+        # A transaction that was open may since have logged under a lower number.
+        return None
 
     def end(self, executor: Executor) -> LogPlace:
         # The transaction first: what is committed in between is read twice.

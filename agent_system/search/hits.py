@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agent_system.errors import CursorError
+from agent_system.search.snippets import snippet_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from agent_system.search.query import Term
     from agent_system.search.snippets import Snippet
 
 __all__ = ["Hit", "Hits", "Place", "digest_of"]
@@ -32,8 +34,15 @@ class Hit(Generic[Row]):
     """What the score is made of, by the side that found it."""
     found_by: tuple[str, ...] = ("text",)
     """Which sides found it: `text`, `substring`."""
-    snippet: Snippet
-    """The part of its text that shows why."""
+    texts: Sequence[str] = field(default=(), repr=False)
+    """The texts that were looked through."""
+    terms: Sequence[Term] = field(default=(), repr=False)
+    """What can be found in them."""
+
+    @property
+    def snippet(self) -> Snippet:
+        """The part of its texts that shows why, cut out when it is asked for."""
+        return snippet_of(self.texts, self.terms)
 
 
 class Hits(list[Hit[Row]]):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from agent_system.search.text import LONGEST_WORD, is_unspaced, pairs, pieces, words
@@ -33,6 +34,7 @@ LONGEST_QUERY = 10_000
 """Characters; what comes behind them is not read."""
 
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
+_PLAIN = re.compile(r"[0-9A-Za-z ]*")
 _OPERATORS = frozenset({"AND", "OR", "NOT"})
 
 
@@ -93,10 +95,19 @@ class _Operand:
 
 def parse(text: str) -> Query:
     """Read a query; every text is one."""
+    return _parsed(text[:LONGEST_QUERY])
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Query:
+    # A search looks into its query at several places.
+    plain = _words_alone(text)
+    if plain is not None:
+        return Query(tuple(Alternative((Term((word,)),)) for word in plain))
     groups: list[list[tuple[bool, _Operand]]] = []
     excluded: list[tuple[Term, ...]] = []
     operator = ""
-    tokens = list(_tokens(text[:LONGEST_QUERY]))
+    tokens = list(_tokens(text))
     for position, (token, is_quoted) in enumerate(tokens):
         if not is_quoted and token in _OPERATORS and _joins(token, tokens, position, has_left=bool(groups)):
             # Of several operators the last one counts, but `AND NOT` is one.
@@ -115,6 +126,16 @@ def parse(text: str) -> Query:
             groups.append([(False, operand)])
         operator = ""
     return _limited([one for group in groups for one in _alternatives(group)], excluded)
+
+
+def _words_alone(text: str) -> list[str] | None:
+    """The words of a query of nothing else, each once; None when it has to be looked at more closely."""
+    if not _PLAIN.fullmatch(text):
+        return None
+    found = text.split()
+    if not _OPERATORS.isdisjoint(found) or max(map(len, found), default=0) > LONGEST_WORD:
+        return None
+    return list(dict.fromkeys(map(str.lower, found)))[:MOST_TERMS]
 
 
 def _tokens(text: str) -> Iterator[tuple[str, bool]]:

@@ -104,9 +104,8 @@ class TextSearch:
         *,
         is_scoped: bool,
         finds_parts: bool = True,
-        only_few: bool = False,
-    ) -> list[Found] | None:
-        """Find rows, the best first; None when there are too many in the scope for one who wants few.
+    ) -> list[Found]:
+        """Find rows, the best first.
 
         Args:
             executor: The unit of work's.
@@ -114,7 +113,6 @@ class TextSearch:
             condition: What must hold for a row, as a condition on its table.
             is_scoped: Whether an index leads to the rows for which the condition holds.
             finds_parts: Whether to look for parts of words when no word is found.
-            only_few: Whether somebody else finds those of a scope with many rows faster.
         """
         query = parse(text)
         # In a scoped facade the index, which knows no owners, is only asked about rows of the scope.
@@ -122,8 +120,6 @@ class TextSearch:
         found: list[Found] = []
         if query:
             few = self._find_few(executor, query, condition) if is_scoped else None
-            if few is None and only_few:
-                return None
             found = self._find(executor, query, condition, is_scoped=is_scoped) if few is None else few
         if not found and finds_parts and is_plain(text, query):
             found = self._parts(executor, text, condition)

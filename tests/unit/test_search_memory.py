@@ -90,16 +90,20 @@ def test_what_is_no_vector_of_the_model_is_passed_over() -> None:
     assert vectors.tolist() == [[1.0]]
 
 
-def by_hand(rows: dict[int, Sequence[str]], words: Sequence[str]) -> dict[int, float]:
+def by_hand(rows: dict[int, Sequence[str]], words: Sequence[str], among: int | None = None) -> dict[int, float]:
+    """How well each row fits; `among` so many rows of a scope, of which those are as long as usual that match."""
     cut = {key: Row(texts, WEIGHTS) for key, texts in rows.items()}
     terms = [Term((word,)) for word in dict.fromkeys(words)]
-    tells = {term: idf(len(cut), sum(row.frequency(term) > 0 for row in cut.values())) for term in terms}
-    statistics = Statistics(tells, sum(row.length for row in cut.values()) / max(len(cut), 1))
+    size = len(cut) if among is None else among
+    tells = {term: idf(size, sum(row.frequency(term) > 0 for row in cut.values())) for term in terms}
+    alike = [row for row in cut.values() if among is None or any(map(row.frequency, terms))]
+    statistics = Statistics(tells, sum(row.length for row in alike) / max(len(alike), 1))
     return {key: score for key, row in cut.items() if (score := statistics.score(row)) > 0}
 
 
 def test_postings_rank_as_the_texts_would(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent_system.search.postings.LEAST_GONE", 20)
+    monkeypatch.setattr("agent_system.search.postings.SHORT_LIST", 0)
     chance = random.Random(2)
     postings = Postings(WEIGHTS, 1_000)
     expected: dict[int, Sequence[str]] = {}
@@ -123,9 +127,11 @@ def test_postings_rank_as_the_texts_would(monkeypatch: pytest.MonkeyPatch) -> No
         found, likeness = postings.best(words, 8)
         assert likeness == pytest.approx(sorted(scores.values(), reverse=True)[:8], rel=1e-4)
         assert [scores[one] for one in found] == pytest.approx(likeness, rel=1e-4)
-        among = np.asarray(chance.sample(range(150), 40), np.int64)
-        own, _ = postings.best(words, 100, among)
-        assert set(own) == set(among.tolist()) & set(scores)
+        among = chance.sample(range(150), 40)
+        of_scope = by_hand({one: expected[one] for one in among if one in expected}, words, among=len(among))
+        own, likeness = postings.best_among(words, np.asarray(among, np.int64), 100)
+        assert set(own) == set(of_scope) == set(among) & set(scores)
+        assert likeness == pytest.approx([of_scope[one] for one in own], rel=1e-4)
     assert len(postings) == len(expected)
     assert Postings(WEIGHTS, 10).best(["a"], 5) == ([], [])
 

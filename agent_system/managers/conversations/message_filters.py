@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from agent_system.database.executor import Executor
+    from agent_system.database.executor import Lookup
     from agent_system.database.plans import TablePlans
     from agent_system.managers.users.persons import PersonLookup
     from agent_system.models import Message
@@ -71,7 +71,7 @@ class MessageFilter:
         """Whether an index leads to the messages that are asked for."""
         return any(self._filters.get(key) is not None for key in SCOPES)
 
-    def conditions(self, executor: Executor) -> ColumnElement[bool]:
+    def conditions(self, executor: Lookup) -> ColumnElement[bool]:
         """All conditions; the person is looked up in the unit of work that reads."""
         whose = self._persons.conditions(executor, self._plans.columns["user_id"], self._filters)
         return and_(true(), *whose, *self._conditions)

@@ -13,9 +13,10 @@ from agent_system.managers.conversations.inbox import answers, is_pending, is_un
 from agent_system.managers.conversations.message_filters import MessageFilter
 from agent_system.managers.conversations.message_history import EVERYTHING, MessageHistory
 from agent_system.managers.conversations.model_history import ModelHistory
+from agent_system.managers.core.asking import DEFAULT_HITS, Asked
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
-from agent_system.managers.core.searching import DEFAULT_HITS, Asked, RowSearch
+from agent_system.managers.core.searching import RowSearch
 from agent_system.managers.core.store import RowStore
 from agent_system.managers.users.persons import PersonLookup
 from agent_system.models import Conversation, ConversationHead, Message, metadata

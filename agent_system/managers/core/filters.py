@@ -5,15 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import literal
+
 from agent_system.errors import ValidationError
 from agent_system.managers.core.moments import within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement
 
-__all__ = ["between", "known_only", "tags_of"]
+__all__ = ["between", "known_only", "one_of", "tags_of"]
+
+# Statements of so many parameters are compiled for each number of them and remembered.
+FEW_VALUES = 16
 
 
 def known_only(filters: Mapping[str, Any], known: frozenset[str], table: str) -> None:
@@ -35,6 +40,19 @@ def between(column: Any, filters: Mapping[str, Any]) -> list[ColumnElement[bool]
         ValidationError: One is no datetime, or has no time zone.
     """
     return within(column, _moment(filters, "since"), _moment(filters, "until"))
+
+
+def one_of(column: Any, values: Sequence[Any]) -> ColumnElement[bool]:
+    """The condition that a column has one of these values, of which there are mostly few."""
+    condition: ColumnElement[bool]
+    if len(values) == 1:
+        condition = column == values[0]
+    elif len(values) <= FEW_VALUES:
+        # As parameters of its own, which `condition_plans.py` can have compiled before it knows the values.
+        condition = column.in_([literal(value, column.type) for value in values])
+    else:
+        condition = column.in_(values)
+    return condition
 
 
 def tags_of(filters: Mapping[str, Any]) -> tuple[list[str], bool]:

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from agent_system.database.plans import compile_plan
 from agent_system.managers.core.steps import in_chunks
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
+    from agent_system.database.plans import Plan
     from agent_system.search.change_log import ChangeLog, LogPlace
 
 __all__ = ["MIB", "Follower", "Source", "allowed_bytes"]
@@ -64,6 +66,9 @@ class Source(Protocol[I]):
     def remove(self, index: I, numbers: AbstractSet[int]) -> None:
         """Let go of rows; a number without a row is no error."""
 
+    def settle(self, index: I) -> None:
+        """Tidy up when the whole table has been taken in."""
+
 
 class Follower(Generic[I]):
     """An index in memory.
@@ -85,6 +90,7 @@ class Follower(Generic[I]):
         self.index: I | None = None
         """What is in memory; None while there is nothing."""
         self._place: LogPlace | None = None
+        self._from_last: Plan | None = None
 
     async def use(self, db: DatabaseManager, compute: Callable[[I], T], *, on_loop: Callable[[I], bool]) -> T | None:
         """Compute something with an index that knows everything that was committed before the call.
@@ -110,6 +116,8 @@ class Follower(Generic[I]):
         index, place = self.index, self._place
         if index is None or place is None:
             return await self._load(db)
+        if await self._is_up_to_date(db, place):
+            return index
         changed, rows, end = await db.read(partial(self._changes, place=place))
         if changed is None:
             return await self._load(db)
@@ -124,6 +132,19 @@ class Follower(Generic[I]):
             return index
         self.index = None
         return None
+
+    async def _is_up_to_date(self, db: DatabaseManager, place: LogPlace) -> bool:
+        """Whether nothing was logged since, as far as that can be told without a hop; False when it cannot."""
+        # The log is nobody's own, so a scope has to ask in a unit of work.
+        if db.is_scoped or not place.last:
+            return False
+        if self._from_last is None:
+            statement = self._log.from_last()
+            if statement is None:
+                return False
+            self._from_last = compile_plan(statement, db.dialect)
+        rows = await db.fetch(self._from_last, self._from_last.encode({"last": place.last}))
+        return [row[0] for row in rows] == [place.last]
 
     def _changes(self, executor: Executor, place: LogPlace) -> tuple[set[int] | None, list[Any], LogPlace]:
         trusted = executor.trusted
@@ -151,6 +172,7 @@ class Follower(Generic[I]):
             if len(rows) < self._source.part:
                 break
             behind = rows[-1][0]
+        await asyncio.to_thread(self._source.settle, index)
         self.index, self._place = index, place
         return index
 

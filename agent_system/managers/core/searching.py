@@ -3,80 +3,45 @@
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from time import monotonic
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import select
 
-from agent_system.errors import EmbeddingError, ValidationError
+from agent_system.errors import EmbeddingError
 from agent_system.managers.core.allowing import MOST_FOUND
+from agent_system.managers.core.quick_search import QuickSearch
+from agent_system.managers.core.reranking import Reranking
 from agent_system.managers.core.row_vectors import RowVectors
 from agent_system.managers.core.word_search import WordSearch
 from agent_system.search.fusion import fused
-from agent_system.search.hits import Hit, Hits, Place, digest_of
-from agent_system.search.query import parse
-from agent_system.search.snippets import snippet_of
+from agent_system.search.hits import Hit, Hits, Place
 from agent_system.search.text import extra_terms
-from agent_system.search.text_search import Found, TextSearch, is_plain, plain_text
+from agent_system.search.text_search import Found, TextSearch, plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
+    from agent_system.managers.core.asking import Asked, Wanted
     from agent_system.managers.core.base import Manager
-    from agent_system.search.embedding.embedder import Embedder
     from agent_system.search.index import TextIndex
+    from agent_system.search.query import Term
 
-__all__ = ["DEFAULT_HITS", "Asked", "RowSearch", "Wanted"]
+__all__ = ["RowSearch"]
 
 logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 
-# Seed 003 recalls five to ten at a time.
-DEFAULT_HITS = 10
-MODES = ("auto", "text", "vector", "hybrid")
+Outcome: TypeAlias = "tuple[list[Found], dict[Any, Row]]"
+
 BATCH = 1_000
-# Of the sides whose ranks are fused. Words decide where they find something, and vectors break ties and fill up: with
-# 1.0 for both, recall@10 of `scripts/bench search` falls from 0.88 to 0.77, with 0.2 it rises to 0.89.
-DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType({"text": 1.0, "vector": 0.2})
-
-
-class Wanted(Protocol):
-    """Among which rows somebody searches."""
-
-    @property
-    def names_a_scope(self) -> bool:
-        """Whether an index leads to the rows that are asked for."""
-
-    def conditions(self, executor: Executor) -> ColumnElement[bool]:
-        """What must hold for a row, as a condition on its table."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What to look for, and how."""
-
-    text: Any
-    """What somebody typed; every text is a query, and anything else is refused."""
-    limit: int = DEFAULT_HITS
-    """At most so many hits."""
-    after: str | None = None
-    """The `next_cursor` of the page before."""
-    mode: str = "auto"
-    """How to search: `text`, `vector`, `hybrid`, or `auto`."""
-    weights: Mapping[str, Any] | None = None
-    """How much each side counts when their ranks are fused."""
-    embedder: Embedder | None = None
-    """What makes the vector of the text; None: there are no vectors."""
 
 
 class RowSearch(Generic[Row]):
@@ -106,6 +71,14 @@ class RowSearch(Generic[Row]):
         return WordSearch(self._search, self._manager.plans.dialect.name) if self._index.has_postings else None
 
     @cached_property
+    def _quick(self) -> QuickSearch[Row] | None:
+        return None if self._words is None else QuickSearch(self._manager.plans, self._words)
+
+    @cached_property
+    def _reranking(self) -> Reranking:
+        return Reranking(self.vectors.rows, self._manager.plans.dialect)
+
+    @cached_property
     def vectors(self) -> RowVectors:
         """The vectors of the rows."""
         return RowVectors(self._manager, self._db, self._index, self._clock)
@@ -123,50 +96,62 @@ class RowSearch(Generic[Row]):
             CursorError: The cursor belongs to another search.
             EmbeddingError: The embedder that the mode insists on failed.
         """
-        self._check(asked)
-        digest = self._digest(asked, about)
+        asked.check(self._manager.store.name)
+        digest = asked.digest(self._index.name, about)
         place = None if asked.after is None else Place.decoded(asked.after, digest, self._index.key.type.python_type)
-        alike = await self._alike(asked, wanted)
-        said = None if self._is_scoped(wanted) else await self._said(asked, wanted)
+        found, rows = await self._quickly(asked, wanted, place) or await self._slowly(asked, wanted, place)
+        page = found[: asked.limit]
+        last = Place(page[-1].score, page[-1].key).encoded(digest) if len(found) > asked.limit else None
+        terms = asked.query.terms
+        return Hits([self._hit(one, rows[one.key], terms) for one in page if one.key in rows], last)
+
+    # Both ways give what was found behind a place, and the rows of a page of it.
+
+    async def _quickly(self, asked: Asked, wanted: Wanted, place: Place | None) -> Outcome[Row] | None:
+        """Ask the words in memory; None when these find nothing, or cannot tell."""
+        quick, query = self._quick, asked.query
+        if quick is None or asked.mode == "vector":
+            return None
+        if place is None and asked.limit < MOST_FOUND and not asked.asks_vectors:
+            outcome = await quick.first_page(self._db, query, wanted, asked.limit)
+            # Of what has no word as it was typed, the database finds the parts of words.
+            return outcome if outcome is not None and outcome[0] else None
+        said = await quick.found(self._db, query, wanted)
+        if not said:
+            return None
+        found = _behind(place, self._fused(asked, said, await self._alike(asked, wanted, said)))
+        rows = await quick.rows(self._db, wanted, [one.key for one in found[: asked.limit]])
+        return None if rows is None else (found, rows)
+
+    async def _slowly(self, asked: Asked, wanted: Wanted, place: Place | None) -> Outcome[Row]:
+        """Ask the database."""
+        alike = await self._alike(asked, wanted, ())
         manager, key = self._manager, self._index.key
 
-        def work(executor: Executor, *, only_few: bool) -> tuple[list[Found], list[Any], Place | None] | None:
+        def work(executor: Executor) -> tuple[list[Found], list[Any]]:
             condition = wanted.conditions(executor)
-            found = self._found(executor, asked, (condition, wanted.names_a_scope, only_few), said, alike)
-            if found is None:
-                return None
-            behind = [one for one in found if place is None or place.is_before(one.score, one.key)]
-            page = behind[: asked.limit]
-            keys = [one.key for one in page]
+            found = _behind(place, self._found(executor, asked, condition, alike, is_scoped=wanted.names_a_scope))
+            keys = [one.key for one in found[: asked.limit]]
             # With the condition once more: vectors were looked for a moment ago.
             rows = executor.execute(manager.query().where(key.in_(keys), condition)).all() if keys else []
-            return page, list(rows), Place(page[-1].score, page[-1].key) if len(behind) > asked.limit else None
+            return found, list(rows)
 
         began = monotonic()
-        # Words in memory are asked about a scope when it turns out to be a large one.
-        only_few = said is None and self._is_scoped(wanted) and self._can_say(asked)
-        outcome = await self._db.read(partial(work, only_few=only_few))
-        if outcome is None:
-            said = await self._said(asked, wanted)
-            outcome = await self._db.read(partial(work, only_few=False)) or ([], [], None)
-        found, rows, last = outcome
-        if said is None and asked.mode != "vector" and not wanted.names_a_scope and self._words is not None:
+        found, rows = await self._db.read(work)
+        if asked.mode != "vector" and not wanted.names_a_scope and self._words is not None:
             self._words.note(monotonic() - began)
         names, build = manager.plans.hydrate.keys, manager.plans.hydrate.build
-        items = {row.id: row for row in (build(dict(zip(names, row, strict=True))) for row in rows)}
-        terms = parse(asked.text).terms
-        hits = [self._hit(one, items[one.key], terms) for one in found if one.key in items]
-        return Hits(hits, None if last is None else last.encoded(digest))
+        items = (build(dict(zip(names, row, strict=True))) for row in rows)
+        return found, {item.id: item for item in items}
 
-    async def _alike(self, asked: Asked, wanted: Wanted) -> list[tuple[Any, float]] | None:
+    async def _alike(self, asked: Asked, wanted: Wanted, said: Sequence[Found]) -> list[tuple[Any, float]] | None:
         """What the vectors find; None when they are not asked."""
         embedder = asked.embedder
-        if embedder is None or asked.mode == "text":
-            return None
-        # Who wants a phrase or leaves out a word wants what has it, not what is like it.
-        if asked.mode == "auto" and not is_plain(asked.text, parse(asked.text)):
+        if embedder is None or not asked.asks_vectors:
             return None
         try:
+            if len(said) >= MOST_FOUND and asked.words_lead(MOST_FOUND):
+                return await self._reranking.alike(self._db, embedder, asked.text, [one.key for one in said])
             return await self.vectors.find(embedder, asked.text, wanted.conditions, is_scoped=wanted.names_a_scope)
         except EmbeddingError as exc:
             if asked.mode != "auto":
@@ -174,79 +159,33 @@ class RowSearch(Generic[Row]):
             logger.warning("searched %s by words alone: %s", self._index.table_name, exc)
             return None
 
-    def _is_scoped(self, wanted: Wanted) -> bool:
-        return wanted.names_a_scope or self._db.is_scoped
-
-    def _can_say(self, asked: Asked) -> bool:
-        """Whether words in memory are there to be asked, or it is time to read them."""
-        return asked.mode != "vector" and self._words is not None and self._words.can_find(self._db, parse(asked.text))
-
-    async def _said(self, asked: Asked, wanted: Wanted) -> list[Found] | None:
-        """What the words find that are in memory; None when the database is to be asked."""
-        if self._words is None or not self._can_say(asked):
-            return None
-        found = await self._words.find(
-            self._db, parse(asked.text), wanted.conditions, is_scoped=self._is_scoped(wanted)
-        )
-        # Of what has no word as it was typed, the database finds the parts of words.
-        return found or None
-
     def _found(
         self,
         executor: Executor,
         asked: Asked,
-        wanted: tuple[ColumnElement[bool], bool, bool],
-        said: list[Found] | None,
+        condition: ColumnElement[bool],
         alike: list[tuple[Any, float]] | None,
-    ) -> list[Found] | None:
+        *,
+        is_scoped: bool,
+    ) -> list[Found]:
         if asked.mode == "vector":
             return [Found.by("vector", key, likeness) for key, likeness in alike or ()]
-        found = said
-        if found is None:
-            condition, is_scoped, only_few = wanted
-            found = self._search.find(
-                executor, asked.text, condition, is_scoped=is_scoped, finds_parts=not alike, only_few=only_few
-            )
-        if found is None or not alike:
-            return found
-        sides = {"text": [one.key for one in found], "vector": [key for key, _ in alike]}
-        both = fused(sides, asked.weights or DEFAULT_WEIGHTS)
+        found = self._search.find(executor, asked.text, condition, is_scoped=is_scoped, finds_parts=not alike)
+        return self._fused(asked, found, alike)
+
+    def _fused(self, asked: Asked, said: list[Found], alike: list[tuple[Any, float]] | None) -> list[Found]:
+        if not alike:
+            return said
+        sides = {"text": [one.key for one in said], "vector": [key for key, _ in alike]}
+        both = fused(sides, asked.used_weights)
         merged = [Found(key, sum(parts.values()), parts) for key, parts in both.items()]
         return sorted(merged, key=lambda one: (one.score, one.key), reverse=True)[:MOST_FOUND]
 
-    def _hit(self, found: Found, item: Any, terms: Any) -> Hit[Row]:
-        texts = [plain_text(getattr(item, name)) for name in self._index.weights]
+    def _hit(self, found: Found, item: Any, terms: Sequence[Term]) -> Hit[Row]:
+        texts = tuple([plain_text(getattr(item, name)) for name in self._index.weights])
         return Hit(
-            item=item,
-            score=found.score,
-            parts=found.parts,
-            found_by=tuple(found.parts),
-            snippet=snippet_of(texts, terms),
+            item=item, score=found.score, parts=found.parts, found_by=tuple(found.parts), texts=texts, terms=terms
         )
-
-    def _digest(self, asked: Asked, about: Mapping[str, Any]) -> str:
-        filters = sorted((key, _shown(value)) for key, value in about.items())
-        how = [asked.mode, sorted((asked.weights or {}).items()), asked.embedder and asked.embedder.name]
-        return digest_of(self._index.name, asked.text, filters, how)
-
-    def _check(self, asked: Asked) -> None:
-        name = self._manager.store.name
-        if not isinstance(asked.text, str):
-            message = f"{name}: the text to search for is no text but {type(asked.text).__name__}"
-            raise ValidationError(message, field="text", entity=name)
-        if asked.limit < 1:
-            message = f"limit must be at least 1, not {asked.limit}"
-            raise ValidationError(message, field="limit", entity=name)
-        if asked.mode not in MODES:
-            message = f"mode is one of {', '.join(MODES)}, not {asked.mode!r}"
-            raise ValidationError(message, field="mode", entity=name)
-        if asked.mode in {"vector", "hybrid"} and asked.embedder is None:
-            message = f"mode {asked.mode} needs an embedder: EntityManager(db, embedder=...), or embedder=... here"
-            raise ValidationError(message, field="mode", entity=name)
-        for side, weight in (asked.weights or {}).items():
-            if side not in DEFAULT_WEIGHTS or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
-                message = f"weights are numbers from 0 by side ({', '.join(DEFAULT_WEIGHTS)}), not {side!r}: {weight!r}"
-                raise ValidationError(message, field="weights", entity=name)
 
     # The index.
 
@@ -302,5 +241,5 @@ class RowSearch(Generic[Row]):
         return (rows[-1][0] if len(rows) == BATCH else None), len(missing)
 
 
-def _shown(value: Any) -> str:
-    return repr(list(value) if isinstance(value, (set, frozenset, tuple)) else value)
+def _behind(place: Place | None, found: list[Found]) -> list[Found]:
+    return found if place is None else [one for one in found if place.is_before(one.score, one.key)]

@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import func, select
 
-from agent_system.managers.core.allowing import MOST_FOUND, enough_of
 from agent_system.managers.core.following import Follower
-from agent_system.managers.core.steps import in_chunks
 from agent_system.search.change_log import change_log
 from agent_system.search.postings import Postings
-from agent_system.search.text_search import LEAST_SCORE, MOST_RANKED_CHARACTERS, Found, plain_text
+from agent_system.search.text_search import MOST_RANKED_CHARACTERS, plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
-
-    from sqlalchemy import ColumnElement
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
@@ -41,8 +37,9 @@ LEAST_ROWS = 2_000
 BYTES_OF_ROW = 500
 PART = 2_000
 ON_LOOP = 20
-# Adding up the postings of a word of all of so many rows takes about a millisecond.
-QUICK_ROWS = 20_000
+# Adding up so many postings takes about a millisecond; so does looking up the words of so many rows.
+QUICK = 100_000
+QUICK_SCOPE = 5_000
 
 
 class _Texts:
@@ -71,6 +68,9 @@ class _Texts:
 
     def remove(self, index: Postings, numbers: AbstractSet[int]) -> None:
         index.remove(numbers)
+
+    def settle(self, index: Postings) -> None:
+        index.settle()
 
 
 class WordSearch:
@@ -106,59 +106,21 @@ class WordSearch:
         is_worth_it = rows >= LEAST_ROWS and self._waited > rows * SECONDS_OF_ROW
         return (is_worth_it or self._postings.index is not None) and bool(_words(query)) and not db.in_transaction
 
-    async def find(
-        self,
-        db: DatabaseManager,
-        query: Query,
-        condition: Callable[[Executor], ColumnElement[bool]],
-        *,
-        is_scoped: bool,
-    ) -> list[Found] | None:
-        """The rows that fit best, the best first; None when the words are too many for memory.
-
-        Args:
-            db: The database, which may be bound to a scope.
-            query: What to look for.
-            condition: Makes the condition that must hold for a row, in the unit of work.
-            is_scoped: Whether to look only among the rows for which it holds, to which an index leads.
-        """
+    async def best(self, db: DatabaseManager, query: Query, count: int) -> Best | None:
+        """The keys of the rows that fit best, the best first, and how well; None when there is nothing in memory."""
         words = _words(query)
-        if is_scoped:
-            own = await db.read(lambda executor: self._search.own_keys(executor, condition(executor)))
-            best = await self._best(db, words, MOST_FOUND, own)
-            return None if best is None else _found(zip(*best, strict=True))
-
-        is_there = True
-
-        async def best_of(count: int) -> Best:
-            nonlocal is_there
-            best = await self._best(db, words, count, None)
-            is_there = best is not None
-            return best or ([], [])
-
-        async def let_through(best: Best) -> list[tuple[Any, float]]:
-            allowed = await db.read(lambda executor: self._allowed(executor, best[0], condition(executor)))
-            return [(key, score) for key, score in zip(*best, strict=True) if key in allowed]
-
-        found = await enough_of(best_of, let_through)
-        return _found(found) if is_there else None
-
-    async def _best(self, db: DatabaseManager, words: list[str], count: int, own: list[Any] | None) -> Best | None:
-        among = None if own is None else np.asarray(own, np.int64)
         return await self._postings.use(
-            db, lambda postings: postings.best(words, count, among), on_loop=lambda postings: len(postings) < QUICK_ROWS
+            db, lambda postings: postings.best(words, count), on_loop=lambda postings: postings.cost(words) < QUICK
         )
 
-    def _allowed(self, executor: Executor, keys: list[int], condition: ColumnElement[bool]) -> set[int]:
-        key = self._index.key
-        allowed: set[int] = set()
-        for part in in_chunks(keys):
-            allowed.update(executor.execute(select(key).where(key.in_(part), condition)).scalars())
-        return allowed
-
-
-def _found(best: Any) -> list[Found]:
-    return [Found.by("text", key, max(score, LEAST_SCORE)) for key, score in best]
+    async def best_among(self, db: DatabaseManager, query: Query, own: Sequence[Any], count: int) -> Best | None:
+        """The same of the rows of a scope, in which it counts how rare a word is."""
+        words, numbers = _words(query), np.asarray(own, np.int64)
+        return await self._postings.use(
+            db,
+            lambda postings: postings.best_among(words, numbers, count),
+            on_loop=lambda _: len(numbers) < QUICK_SCOPE,
+        )
 
 
 def _words(query: Query) -> list[str]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from sqlalchemy import case
 
 from agent_system.errors import NotFoundError
+from agent_system.managers.core.asking import DEFAULT_HITS, Asked
 from agent_system.managers.core.audit import current_audit_context
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.json_edits import has_item, with_items, without_items
 from agent_system.managers.core.pagination import equals
-from agent_system.managers.core.searching import DEFAULT_HITS, Asked, RowSearch
+from agent_system.managers.core.searching import RowSearch
 from agent_system.managers.core.store import differing
 from agent_system.managers.documents.document_filters import DocumentFilter
 from agent_system.managers.documents.document_versions import DocumentVersionManager

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from agent_system.database.executor import Executor
+    from agent_system.database.executor import Lookup
     from agent_system.database.plans import TablePlans
     from agent_system.models import ContextDocument
 
@@ -71,7 +71,7 @@ class DocumentFilter:
             *between(plans.columns["created_at"], filters),
         )
 
-    def conditions(self, _: Executor) -> ColumnElement[bool]:
+    def conditions(self, _: Lookup) -> ColumnElement[bool]:
         """All conditions."""
         return self._condition
 

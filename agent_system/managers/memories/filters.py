@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sqlalchemy import and_, literal_column, or_, select, true
 
 from agent_system.errors import ValidationError
-from agent_system.managers.core.filters import between, known_only, tags_of
+from agent_system.managers.core.filters import between, known_only, one_of, tags_of
 from agent_system.managers.core.pagination import equals
 from agent_system.models import metadata
 from agent_system.types import MemoryKind, MemoryStatus
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from agent_system.database.executor import Executor
+    from agent_system.database.executor import Lookup
     from agent_system.database.plans import TablePlans
     from agent_system.managers.users.persons import PersonLookup
     from agent_system.models import Memory
@@ -93,7 +93,7 @@ class MemoryFilter:
         """Whether only somebody's memories are asked for, so that an index leads to them."""
         return any(self._filters.get(key) is not None for key in ("user_id", *SCOPES))
 
-    def conditions(self, executor: Executor) -> ColumnElement[bool]:
+    def conditions(self, executor: Lookup) -> ColumnElement[bool]:
         """All conditions; the person is looked up in the unit of work that reads."""
         whose = self._persons.conditions(executor, self._plans.columns["user_id"], self._filters)
         return and_(true(), *whose, *self._conditions)
@@ -112,7 +112,7 @@ class MemoryFilter:
         """That a memory has one of these tags: asked of each memory of a scope, or of the index over all tags."""
         # Under a name of its own, for the statement around it may count tags.
         table = metadata.tables["memory_tags"].alias("wanted_tags")
-        named = table.c.tag == tags[0] if len(tags) == 1 else table.c.tag.in_(tags)
+        named = one_of(table.c.tag, tags)
         id_ = self._plans.columns["id"]
         if self.names_a_scope:
             return select(literal_column("1")).where(table.c.memory_id == id_, named).exists()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from sqlalchemy import func, select
 
 from agent_system.errors import NotFoundError, ValidationError
+from agent_system.managers.core.asking import Asked
 from agent_system.managers.core.base import Manager
-from agent_system.managers.core.searching import Asked, RowSearch
+from agent_system.managers.core.searching import RowSearch
 from agent_system.managers.memories.duplicates import near_duplicates
 from agent_system.managers.memories.filters import MemoryFilter
 from agent_system.managers.memories.links import MemoryLinkManager

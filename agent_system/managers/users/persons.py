@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, select
 
 from agent_system.database.plans import compile_plan
 from agent_system.errors import ValidationError
+from agent_system.managers.core.filters import one_of
 from agent_system.models import metadata
 from agent_system.models.codec import decode_text
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Dialect
 
-    from agent_system.database.executor import Executor
+    from agent_system.database.executor import Lookup
 
 __all__ = ["PersonLookup", "identity_id"]
 
@@ -51,7 +52,7 @@ class PersonLookup:
         self._own = compile_plan(own, dialect)
         self._linked = compile_plan(linked, dialect)
 
-    def conditions(self, executor: Executor, column: Any, filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    def conditions(self, executor: Lookup, column: Any, filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
         """The condition that a row belongs to the person whom a filter `user_id` names; none without that filter.
 
         Raises:
@@ -61,10 +62,9 @@ class PersonLookup:
             return []
         if filters["user_id"] is None:
             return [column.is_(None)]
-        ids = self.ids(executor, filters["user_id"])
-        return [column == ids[0] if len(ids) == 1 else column.in_(ids)]
+        return [one_of(column, self.ids(executor, filters["user_id"]))]
 
-    def ids(self, executor: Executor, user_id: Any) -> list[str]:
+    def ids(self, executor: Lookup, user_id: Any) -> list[str]:
         """The ids of all identities of the person who has this one; itself when it is not linked, or not there.
 
         Raises:

@@ -1,0 +1,121 @@
+"""`QuickSearch`: a search by words in memory that reads nothing but the rows of a page, and those on the loop's thread.
+
+Of a scope the keys are read first, and what of it fits best is looked up in memory. Of a whole table memory tells what
+fits best whatever the filters say, and the rows are asked for from the best one on until the filters have let enough of
+them through.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from agent_system.managers.core.allowing import GROWTH, MOST_FOUND
+from agent_system.managers.core.search_reads import MOST_AT_ONCE, SearchReads
+from agent_system.search.text_search import MOST_OF_SCOPE, Found
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.database.plans import TablePlans
+    from agent_system.managers.core.allowing import Best
+    from agent_system.managers.core.asking import Wanted
+    from agent_system.managers.core.condition_plans import Bound
+    from agent_system.managers.core.word_search import WordSearch
+    from agent_system.search.query import Query
+
+__all__ = ["QuickSearch"]
+
+Row = TypeVar("Row")
+
+# Of a whole table so many are looked for first.
+LOOKED_AT = 32
+
+
+class QuickSearch(Generic[Row]):
+    """Searches one table whose words are in memory.
+
+    Args:
+        plans: The table's.
+        words: Its words.
+    """
+
+    def __init__(self, plans: TablePlans[Row], words: WordSearch) -> None:
+        self.reads: SearchReads[Row] = SearchReads(plans)
+        self._words = words
+
+    async def first_page(
+        self, db: DatabaseManager, query: Query, wanted: Wanted, limit: int
+    ) -> tuple[list[Found], dict[Any, Row]] | None:
+        """The best rows, one more than the limit when there are more; None when memory cannot tell.
+
+        Args:
+            db: The database, which may be bound to a scope.
+            query: What to look for.
+            wanted: Among which rows.
+            limit: At most so many, below 100.
+
+        Returns:
+            What was found, the best first, and the rows of the first so many by their keys.
+        """
+        bound = await self._bound(db, query, wanted)
+        if bound is None:
+            return None
+        rows: dict[Any, Row] = {}
+
+        async def read(keys: list[Any]) -> Collection[Any]:
+            rows.update(await self.reads.rows(db, bound, keys))
+            return rows
+
+        if wanted.names_a_scope or db.is_scoped:
+            found = await self._of_scope(db, query, bound)
+            await read([one.key for one in (found or ())[:limit]])
+            return None if found is None else (found[: limit + 1], rows)
+        found = await self._of_all(db, query, limit + 1, read)
+        return None if found is None else (found, rows)
+
+    async def found(self, db: DatabaseManager, query: Query, wanted: Wanted) -> list[Found] | None:
+        """The best rows, at most `MOST_FOUND`, the best first; None when memory cannot tell."""
+        bound = await self._bound(db, query, wanted)
+        if bound is None:
+            return None
+        if wanted.names_a_scope or db.is_scoped:
+            return await self._of_scope(db, query, bound)
+        return await self._of_all(db, query, MOST_FOUND, lambda keys: self.reads.allowed(db, bound, keys))
+
+    async def rows(self, db: DatabaseManager, wanted: Wanted, keys: list[Any]) -> dict[Any, Row] | None:
+        """The rows of some keys that are wanted, by key; None when there is no plan for it."""
+        bound = await self.reads.bound(db, wanted)
+        return None if bound is None else await self.reads.rows(db, bound, keys)
+
+    async def _bound(self, db: DatabaseManager, query: Query, wanted: Wanted) -> Bound | None:
+        return await self.reads.bound(db, wanted) if self._words.can_find(db, query) else None
+
+    async def _of_scope(self, db: DatabaseManager, query: Query, bound: Bound) -> list[Found] | None:
+        own = await self.reads.keys(db, bound, MOST_OF_SCOPE)
+        best = await self._words.best_among(db, query, own, MOST_FOUND)
+        return None if best is None else [Found.by("text", *one) for one in zip(*best, strict=True)]
+
+    async def _of_all(
+        self, db: DatabaseManager, query: Query, enough: int, read: Callable[[list[Any]], Awaitable[Collection[Any]]]
+    ) -> list[Found] | None:
+        """The best rows that `read` lets through, so many of them."""
+        found: dict[Any, float] = {}
+        done, count = 0, max(LOOKED_AT, enough + enough // 4)
+        while True:
+            best: Best | None = await self._words.best(db, query, count)
+            if best is None:
+                return None
+            keys, scores = best
+            while done < len(keys) and len(found) < enough:
+                missing = enough - len(found)
+                # At first as many as are needed; whoever has filters that let few through needs many more.
+                end = done + min(missing if done == 0 else missing + done, MOST_AT_ONCE)
+                allowed = await read(keys[done:end])
+                found |= {
+                    key: score for key, score in zip(keys[done:end], scores[done:end], strict=True) if key in allowed
+                }
+                done = min(end, len(keys))
+            if len(found) >= enough or len(keys) < count:
+                return [Found.by("text", *one) for one in found.items()][:enough]
+            count *= GROWTH

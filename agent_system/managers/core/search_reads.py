@@ -1,0 +1,123 @@
+"""`SearchReads`: what a search reads of a table, each a compiled statement that is short enough for the loop's thread.
+
+A hop to the reader's thread and back takes 60 µs when the machine has nothing else to do, and ten times as much when it
+has; a search that asks four times for a few rows each would hardly do anything else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sqlalchemy import bindparam, select
+
+from agent_system.managers.core.condition_plans import ConditionPlans, bind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Select
+
+    from agent_system.database.manager import DatabaseManager
+    from agent_system.database.plans import Plan, TablePlans
+    from agent_system.managers.core.asking import Wanted
+    from agent_system.managers.core.condition_plans import Bound
+
+__all__ = ["MOST_AT_ONCE", "SearchReads"]
+
+Row = TypeVar("Row")
+
+# So many keys are read on the loop's thread, which takes 100 µs; more are on the reader's.
+FEW_KEYS = 300
+# How many parameters the lists of keys have; the last key fills them up.
+SIZES = (16, 64, 256)
+MOST_AT_ONCE = SIZES[-1]
+"""How many keys can be asked for at once."""
+
+
+class SearchReads(Generic[Row]):
+    """Reads rows of one table.
+
+    Args:
+        plans: The table's.
+    """
+
+    def __init__(self, plans: TablePlans[Row]) -> None:
+        self._table = plans
+        self._key = plans.columns["id"]
+        self._key_position = plans.hydrate.keys.index("id")
+        self._plans = ConditionPlans(plans.dialect)
+
+    async def bound(self, db: DatabaseManager, wanted: Wanted) -> Bound | None:
+        """The condition for the rows that are wanted; None when there is no plan for it."""
+        answers = _Answers()
+        while True:
+            try:
+                return bind(wanted.conditions(answers))
+            except _UnknownError as unknown:
+                await answers.learn(db, unknown)
+
+    async def keys(self, db: DatabaseManager, bound: Bound, most: int) -> list[Any]:
+        """The keys of the rows for which a condition holds, the newest first, at most so many."""
+
+        def build(condition: ColumnElement[bool]) -> Select[Any]:
+            return select(self._key).where(condition).order_by(self._key.desc()).limit(bindparam("most"))
+
+        plan, parameters = self._plans.plan("keys", bound, build, most=min(most, FEW_KEYS))
+        rows = await db.fetch(plan, parameters)
+        if len(rows) == FEW_KEYS < most:
+            plan, parameters = self._plans.plan("keys", bound, build, most=most)
+            rows = await db.read(lambda executor: executor.fetch(plan, parameters))
+        return [row[0] for row in rows]
+
+    async def allowed(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any]) -> set[Any]:
+        """Those of some keys whose rows meet a condition."""
+        return {row[0] for row in await self._among(db, bound, keys, self._key)}
+
+    async def rows(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any]) -> dict[Any, Row]:
+        """The rows of some keys that meet a condition, by key."""
+        hydrate, position = self._table.hydrate, self._key_position
+        found = await self._among(db, bound, keys, *self._table.table.columns)
+        return {row[position]: hydrate(row) for row in found}
+
+    async def _among(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any], *columns: Any) -> list[Any]:
+        found: list[Any] = []
+        for start in range(0, len(keys), MOST_AT_ONCE):
+            part = keys[start : start + MOST_AT_ONCE]
+            size = next(size for size in SIZES if size >= len(part))
+            names = [f"key_{number}" for number in range(size)]
+
+            def build(condition: ColumnElement[bool], names: Sequence[str] = names) -> Select[Any]:
+                binds = [bindparam(name, type_=self._key.type) for name in names]
+                return select(*columns).where(self._key.in_(binds), condition)
+
+            values = [*part, *[part[-1]] * (size - len(part))]
+            kind = (len(columns), size)
+            plan, parameters = self._plans.plan(kind, bound, build, **dict(zip(names, values, strict=True)))
+            found += await db.fetch(plan, parameters)
+        return found
+
+
+class _UnknownError(Exception):
+    def __init__(self, plan: Plan, parameters: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.plan = plan
+        self.parameters = parameters
+
+
+class _Answers:
+    """Stands for the executor of a unit of work: what it does not know yet is looked up, and the work begins again."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, list[Any]] = {}
+
+    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
+        """The rows of a compiled statement that were looked up."""
+        values = tuple(parameters)
+        found = self._known.get((id(plan), values))
+        if found is None:
+            raise _UnknownError(plan, values)
+        return found
+
+    async def learn(self, db: DatabaseManager, unknown: _UnknownError) -> None:
+        """Look it up."""
+        self._known[id(unknown.plan), unknown.parameters] = await db.fetch(unknown.plan, unknown.parameters)
