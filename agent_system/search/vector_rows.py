@@ -27,6 +27,8 @@ __all__ = ["LOCAL", "NewVector", "TextRow", "VectorRows", "model_key", "text_has
 LOCAL = "local"
 """The provider of a model whose name does not say."""
 
+MODEL_KEY = ("provider", "name", "dimensions")
+
 _EMBEDDINGS = metadata.tables["embeddings"]
 _MODELS = metadata.tables["embedding_models"]
 
@@ -80,15 +82,15 @@ class VectorRows:
         # A vector that is there is one of the same text: it goes when the text changes.
         statement = insert(_EMBEDDINGS).values(values).ext(UnlessThere()).inline()
         self._insert = compile_plan(statement, dialect, writes="embeddings", adds_rows=True)
+        is_known = (_MODELS.c[name] == bindparam(name, type_=_MODELS.c[name].type) for name in MODEL_KEY)
+        self._model = compile_plan(select(_MODELS.c.id).where(*is_known), dialect)
 
     # Models.
 
     def model(self, executor: Executor, embedder: Embedder) -> int | None:
         """The key of an embedder's model; None when nothing was written with it yet."""
-        known = model_key(embedder)
-        wanted = select(_MODELS.c.id).where(*(_MODELS.c[name] == value for name, value in known.items()))
-        found: int | None = executor.execute(wanted).scalar()
-        return found
+        rows = executor.fetch(self._model, self._model.encode(model_key(embedder)))
+        return rows[0][0] if rows else None
 
     def ensure_model(self, executor: Executor, embedder: Embedder) -> int:
         """The key of an embedder's model, which is made unless it is there."""

@@ -66,9 +66,6 @@ class Source(Protocol[I]):
     def remove(self, index: I, numbers: AbstractSet[int]) -> None:
         """Let go of rows; a number without a row is no error."""
 
-    def settle(self, index: I) -> None:
-        """Tidy up when the whole table has been taken in."""
-
 
 class Follower(Generic[I]):
     """An index in memory.
@@ -77,14 +74,21 @@ class Follower(Generic[I]):
         log: The log of the table.
         source: What it is made of.
         most_bytes: How much memory it may take.
+        settle: Called when the whole table has been taken in.
     """
 
     def __init__(
-        self, log: ChangeLog, source: Source[I], most_bytes: Callable[[DatabaseManager], int] = allowed_bytes
+        self,
+        log: ChangeLog,
+        source: Source[I],
+        most_bytes: Callable[[DatabaseManager], int] = allowed_bytes,
+        *,
+        settle: Callable[[I], None] | None = None,
     ) -> None:
         self._log = log
         self._source = source
         self._most_bytes = most_bytes
+        self._settle = settle
         # Whoever computes with the index holds it still.
         self._lock = asyncio.Lock()
         self.index: I | None = None
@@ -172,7 +176,8 @@ class Follower(Generic[I]):
             if len(rows) < self._source.part:
                 break
             behind = rows[-1][0]
-        await asyncio.to_thread(self._source.settle, index)
+        if self._settle is not None:
+            await asyncio.to_thread(self._settle, index)
         self.index, self._place = index, place
         return index
 

@@ -69,9 +69,6 @@ class _Texts:
     def remove(self, index: Postings, numbers: AbstractSet[int]) -> None:
         index.remove(numbers)
 
-    def settle(self, index: Postings) -> None:
-        index.settle()
-
 
 class WordSearch:
     """Searches the words of one table whose keys are numbers.
@@ -84,7 +81,8 @@ class WordSearch:
     def __init__(self, search: TextSearch, engine: str) -> None:
         self._search = search
         self._index = search.index
-        self._postings: Follower[Postings] = Follower(change_log(self._index.table_name, engine), _Texts(self._index))
+        log = change_log(self._index.table_name, engine)
+        self._postings: Follower[Postings] = Follower(log, _Texts(self._index), settle=Postings.settle)
         self._waited = 0.0
 
     @property
