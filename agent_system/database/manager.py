@@ -22,7 +22,7 @@ from agent_system.errors import DatabaseError, NotConnectedError, StatementTimeo
 from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Hashable, Sequence
     from types import TracebackType
 
     from sqlalchemy import URL, Dialect, TextClause
@@ -83,6 +83,7 @@ class DatabaseManager:
         self._observers = observers
         self._backend: Backend | None = None
         self._maintenance: Maintenance | None = None
+        self._shared: dict[Hashable, Any] = {}
         self._is_connecting = False
         self._process_id = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -306,6 +307,13 @@ class DatabaseManager:
         """Fill in what a scope says about a new row of a table; a database without a scope says nothing."""
 
     # What others need to know.
+
+    def shared(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What all facades over this database keep together, such as an index in memory; made when first asked for."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        kept: T = self._shared[name]
+        return kept
 
     def another(self) -> DatabaseManager:
         """A manager of the same database that is not connected yet, for a thread with a loop of its own.

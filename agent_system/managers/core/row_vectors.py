@@ -53,8 +53,8 @@ class RowVectors:
         self._index = index
         self._clock = clock
         self._models: dict[tuple[str, int], int] = {}
-        # By the key of their model; all scopes share them.
-        self._searches: dict[int, VectorSearch] = {}
+        # By the key of their model; all facades share them.
+        self._searches: dict[int, VectorSearch] = db.shared(("vectors", index.name), dict)
 
     @cached_property
     def rows(self) -> VectorRows:

@@ -14,6 +14,8 @@ from agent_system.search import text_search
 from tests.contract.memories.sql import run
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from agent_system.search.hits import Hits
 
 WORDS = ["pizza", "olives", "train", "dog", "garden", "river", "cheese", "winter", "lamp", "music", "berlin", "paper"]
@@ -39,15 +41,25 @@ async def both(em: EntityManager, cold: EntityManager, text: str, **filters: Any
     return [hit.item.id for hit in warm_hits]
 
 
-async def test_memory_follows_whatever_happens_to_the_rows(database: DatabaseManager, em: EntityManager) -> None:
+@pytest.fixture
+async def cold(migrated_url: str) -> AsyncIterator[EntityManager]:
+    """A facade that has nothing in memory."""
+    async with DatabaseManager(migrated_url, auto_migrate=False) as db:
+        yield EntityManager(db)
+
+
+async def test_memory_follows_whatever_happens_to_the_rows(
+    database: DatabaseManager, em: EntityManager, cold: EntityManager
+) -> None:
     chance = random.Random(3)
-    cold = EntityManager(database)
 
     def text(number: int) -> str:
         return " ".join([*chance.choices(WORDS, k=4), f"n{number}"])
 
     await em.memories.create_many([{"content": text(number), "user_id": f"u{number % 3}"} for number in range(20)])
     await em.memories.index.warm()
+    # Facades over one database have one memory.
+    assert EntityManager(database).memories.index.used_bytes == em.memories.index.used_bytes
     for number in range(20, 26):
         query = " ".join(chance.sample(WORDS, 2))
         found = await both(em, cold, query)
