@@ -30,11 +30,13 @@ from sqlalchemy import (
     String,
     Table,
     UpdateBase,
+    and_,
     bindparam,
     create_engine,
     delete,
     event,
     insert,
+    or_,
     select,
     text,
     update,
@@ -77,6 +79,7 @@ KNOWN_PRIVATE_NAMES = {
     ("database/lanes.py", "_running"),
     ("database/lanes.py", "_tx"),
     ("database/adapter.py", "_thread"),
+    ("managers/core/condition_plans.py", "_generate_cache_key"),
     ("managers/isolation/rewriting.py", "_propagate_attrs"),
     ("managers/isolation/statements.py", "_multi_values"),
     ("managers/isolation/values.py", "_select_names"),
@@ -329,6 +332,25 @@ def test_tables_are_taken_out_of_a_statement_wherever_they_stand() -> None:
     # Left over would be a table that no condition narrows.
     assert str(rewritten).count("FROM notes") == 3
     assert notes in list(visitors.iterate(statement))
+
+
+def test_conditions_that_differ_in_their_values_alone_have_one_key_and_tell_the_values() -> None:
+    one, other = (
+        and_(notes.c.title == title, or_(notes.c.id.is_(None), notes.c.id > number))
+        for title, number in (("a", 1), ("b", 2))
+    )
+    keys = [condition._generate_cache_key() for condition in (one, other)]
+    assert keys[0] is not None
+    assert keys[1] is not None
+    assert keys[0].key == keys[1].key
+    assert hash(keys[0].key) == hash(keys[1].key)
+    assert [[bind.effective_value for bind in key.bindparams] for key in keys if key] == [["a", 1], ["b", 2]]
+    another = (notes.c.title == "a")._generate_cache_key()
+    assert another is not None
+    assert another.key != keys[0].key
+    several = notes.c.id.in_([1, 2])._generate_cache_key()
+    assert several is not None
+    assert several.bindparams[0].expanding
 
 
 def test_a_condition_over_a_class_makes_a_statement_one_of_the_orm_until_that_is_taken_back() -> None:

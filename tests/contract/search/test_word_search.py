@@ -11,6 +11,7 @@ from agent_system.database.manager import DatabaseManager
 from agent_system.entity_manager import EntityManager
 from agent_system.managers.core import word_search
 from agent_system.search import text_search
+from agent_system.search.embedding.hashing import HashingEmbedder
 from tests.contract.memories.sql import run
 
 if TYPE_CHECKING:
@@ -78,6 +79,46 @@ async def test_memory_follows_whatever_happens_to_the_rows(
         hit.item.id for hit in await cold.memories.search("che*")
     ]
     assert {hit.found_by for hit in await em.memories.search("izz")} == {("substring",)}
+
+
+async def test_filters_hold_for_words_in_memory_whoever_asks_with_the_same_ones(em: EntityManager) -> None:
+    for number in range(40):
+        tags = [f"t{number % 3}", "all"]
+        await em.memories.remember(f"u{number % 4}", f"pizza {'olives ' * (number % 5)}{number}", tags=tags)
+    await em.memories.index.warm()
+    scoped = [em, em.scoped(user_id="u1"), em.scoped(user_id="u2")]
+    for tag, least in (("t0", 1), ("t1", 5), ("t2", 6)):
+        for one, count in zip(scoped, (40, 10, 10), strict=True):
+            hits = await one.memories.search("pizza olives", 100, tags=[tag], min_importance=least)
+            assert bool(hits) == (least <= 5)
+            assert all(tag in hit.item.tags for hit in hits)
+            assert len(await one.memories.search("pizza olives", 100, tags=["all", tag], match_tags="any")) == count
+    for one, filters in ((em, {}), (em, {"user_id": "u1"}), (scoped[1], {}), (em, {"tags": ["t0"]})):
+        whole = [hit.item.id for hit in await one.memories.search("pizza olives", 100, **filters)]
+        paged, after = [], None
+        while after is not None or not paged:
+            page = await one.memories.search("pizza olives", 3, after, **filters)
+            paged += [hit.item.id for hit in page]
+            after = page.next_cursor
+        assert paged == whole
+        assert all(hit.snippet.spans for hit in page)
+
+
+async def test_vectors_of_what_many_words_found_decide_between_these(database: DatabaseManager) -> None:
+    em = EntityManager(database, embedder=HashingEmbedder(32))
+    rows = [{"content": f"pizza {word} of number {at}", "user_id": "u"} for at, word in enumerate(WORDS * 10)]
+    await em.memories.create_many(rows)
+    await em.memories.index.warm()
+    hits = await em.memories.search("pizza number 7", mode="hybrid", limit=100)
+    assert len(hits) == 100
+    assert all(set(hit.found_by) == {"text", "vector"} for hit in hits)
+    assert hits[0].item.content.endswith(" 7")
+    assert em.memories.index.vectors.size_bytes == 0
+    # Where vectors count as much as words do, all of them are asked.
+    hits = await em.memories.search("pizza number 7", limit=100, weights={"text": 1, "vector": 1})
+    assert em.memories.index.vectors.size_bytes > 0
+    page = await em.memories.search("pizza number 7", limit=100, weights={"text": 0, "vector": 1})
+    assert {hit.found_by for hit in page} == {("vector",)}
 
 
 async def test_a_transaction_finds_what_it_wrote_and_nobody_else_does(
