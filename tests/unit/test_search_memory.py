@@ -13,7 +13,7 @@ from agent_system.search.codes import Codes
 from agent_system.search.embedding.embedder import normalised
 from agent_system.search.fusion import K, fused
 from agent_system.search.matching import Row
-from agent_system.search.matrix import Matrix, best_of, vectors_from
+from agent_system.search.matrix import MANY, Matrix, best_of, vectors_from
 from agent_system.search.postings import Postings
 from agent_system.search.query import Term
 
@@ -82,6 +82,19 @@ def test_of_equal_rows_the_newer_one_is_first() -> None:
     assert best_of(ids, likeness, 3)[0] == [9, 8, 7]
     assert best_of(ids, -np.inf * likeness, 3) == ([], [])
     assert best_of(ids[:0], likeness[:0], 3) == ([], [])
+
+
+def test_the_best_of_many_are_those_of_all() -> None:
+    random_ = np.random.default_rng(3)
+    for turn in range(12):
+        # Some with many that are equal, some with hardly any that count.
+        likeness = np.round(random_.random(MANY + 500) * 10 ** (turn % 4))
+        likeness[random_.random(len(likeness)) < turn / 12] = -np.inf
+        ids = random_.permutation(len(likeness))
+        by_hand = sorted(zip(likeness.tolist(), ids.tolist(), strict=True), reverse=True)
+        count = (1, 9, 125, 4_000)[turn % 4]
+        expected = [one for one in by_hand[:count] if one[0] > -np.inf]
+        assert list(zip(*reversed(best_of(ids, likeness, count)), strict=True)) == expected
 
 
 def test_what_is_no_vector_of_the_model_is_passed_over() -> None:
