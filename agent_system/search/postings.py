@@ -81,13 +81,13 @@ class _Word:
     size: int
     """How many postings there are."""
 
-    def frequencies(self, places: Numbers) -> npt.NDArray[np.float32]:
-        """How often it stands in some rows."""
+    def frequencies(self, places: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """How often it stands in some rows; of the type of the postings, or all of these would be converted."""
         found = np.zeros(len(places), np.float32)
         for known, frequencies in self.lists:
-            at = np.minimum(np.searchsorted(known, places), len(known) - 1)
-            is_there = known[at] == places
-            found[is_there] = frequencies[at[is_there]]
+            at = known.searchsorted(places)
+            at[at == len(known)] = 0
+            found += np.where(known[at] == places, frequencies[at], np.float32(0))
         return found
 
 
@@ -107,6 +107,8 @@ class Postings:
         self._lengths: npt.NDArray[np.float32] = np.empty(0, np.float32)
         self._is_there: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
         self._order: Numbers | None = None
+        # Whether each number is higher than the one before it.
+        self._rises = True
         self._known_norms: npt.NDArray[np.float32] | None = None
         self._count = 0
 
@@ -132,7 +134,9 @@ class Postings:
         self.remove(ids)
         first = len(self._ids)
         segment, lengths = self._segment(texts, first)
-        self._ids = np.concatenate([self._ids, np.asarray(ids, np.int64)])
+        new = np.asarray(ids, np.int64)
+        self._rises = self._rises and bool((np.diff(new, prepend=self._ids[-1:]) > 0).all())
+        self._ids = np.concatenate([self._ids, new])
         self._lengths = np.concatenate([self._lengths, lengths])
         self._is_there = np.concatenate([self._is_there, np.ones(len(ids), np.bool_)])
         self._order, self._known_norms = None, None
@@ -170,18 +174,18 @@ class Postings:
         # What a row can still get for the words from each on.
         outlook = np.cumsum([word.tells for word in reversed(wanted)])[::-1]
         norms = self._norms
-        chosen: Numbers | None = None
+        chosen: npt.NDArray[np.int32] | None = None
         for position, word in enumerate(wanted):
             if chosen is None and position and word.size > SHORT_LIST:
                 least = _nth_best(scores, count) - float(outlook[position]) * ROUNDED
-                chosen = np.flatnonzero(scores >= least) if least > 0 else None
+                chosen = np.flatnonzero(scores >= least).astype(np.int32) if least > 0 else None
             if chosen is None:
                 for places, frequencies in word.lists:
                     scores[places] += word.tells * frequencies / (frequencies + norms[places])
             else:
                 frequencies = word.frequencies(chosen)
                 scores[chosen] += word.tells * frequencies / (frequencies + norms[chosen])
-        found = np.flatnonzero(scores) if chosen is None else chosen
+        found: Any = np.flatnonzero(scores) if chosen is None else chosen
         return best_of(self._ids[found], scores[found].astype(np.float64), count)
 
     def best_among(self, words: Iterable[str], ids: Numbers, count: int) -> tuple[list[int], list[float]]:
@@ -192,20 +196,20 @@ class Postings:
             ids: The numbers of the rows of the scope.
             count: At most so many.
         """
-        places = np.sort(self._places(ids))
+        places = self._places(ids).astype(np.int32)
         wanted = self._words(words)
-        if not len(places) or not wanted:
-            return [], []
-        frequencies = np.stack([word.frequencies(places) for word in wanted])
-        is_found = frequencies.any(axis=0)
-        if not is_found.any():
-            return [], []
+        frequencies = np.empty((len(wanted), len(places)), np.float32)
+        for row, word in zip(frequencies, wanted, strict=True):
+            row[:] = word.frequencies(places)
+        with_word = np.count_nonzero(frequencies, axis=1).tolist()
+        # Only rows that have one of the words are looked at any further.
+        found = np.flatnonzero(frequencies.any(axis=0))
+        places, frequencies = places[found], frequencies[:, found]
         lengths = self._lengths[places]
-        norms = K1 * (1 - B + B * lengths / max(float(lengths[is_found].mean()), 1.0))
-        tells = [idf(len(ids), with_word) * (K1 + 1) for with_word in np.count_nonzero(frequencies, axis=1).tolist()]
-        scores = (np.asarray(tells, np.float32)[:, None] * frequencies / (frequencies + norms)).sum(axis=0)
-        likeness = np.maximum(scores, LEAST_SCORE)[is_found].astype(np.float64)
-        return best_of(self._ids[places[is_found]], likeness, count)
+        norms = K1 * (1 - B + B * lengths / max(float(lengths.sum()) / max(len(found), 1), 1.0))
+        tells = np.asarray([idf(len(ids), number) * (K1 + 1) for number in with_word], np.float32)
+        scores = tells @ (frequencies / (frequencies + norms))
+        return best_of(self._ids[places], np.maximum(scores, LEAST_SCORE).astype(np.float64), count)
 
     def settle(self) -> None:
         """Make one segment of all, so that each word is looked up once; for when everything has been taken in."""
@@ -236,12 +240,12 @@ class Postings:
         """Where the rows of these numbers are; numbers without one are left out."""
         if not len(self._ids) or not len(ids):
             return np.empty(0, np.int64)
-        if self._order is None:
-            # Of one number the last place counts. Most numbers rise, which this way of sorting takes advantage of.
-            self._order = np.argsort(self._ids, kind="stable")
         order = self._order
+        if order is None and not self._rises:
+            # Of one number the last place counts. Most numbers rise, which this way of sorting takes advantage of.
+            order = self._order = np.argsort(self._ids, kind="stable")
         found = np.searchsorted(self._ids, ids, side="right", sorter=order) - 1
-        places = order[np.maximum(found, 0)]
+        places = np.maximum(found, 0) if order is None else order[np.maximum(found, 0)]
         known: Numbers = places[(found >= 0) & (self._ids[places] == ids) & self._is_there[places]]
         return known
 
