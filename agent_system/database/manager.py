@@ -16,13 +16,14 @@ from agent_system.database.lanes import uncancelled
 from agent_system.database.maintenance import Maintenance
 from agent_system.database.migrations import prepare_schema
 from agent_system.database.observation import observed
+from agent_system.database.shared import Shared
 from agent_system.database.transactions import Transaction, current_transaction, entered, nested
 from agent_system.database.translate import translated
 from agent_system.errors import DatabaseError, NotConnectedError, StatementTimeoutError, TransactionError
 from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
     from sqlalchemy import URL, Dialect, TextClause
@@ -83,14 +84,13 @@ class DatabaseManager:
         self._observers = observers
         self._backend: Backend | None = None
         self._maintenance: Maintenance | None = None
-        self._shared: dict[Hashable, Any] = {}
-        self._is_connecting = False
-        self._process_id = 0
+        self.shared = Shared()
+        self._is_connecting, self._process_id = False, 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
-        state = "connected" if self._backend is not None else "not connected"
-        return f"<DatabaseManager {self.url.render_as_string(hide_password=True)} ({state})>"
+        state = "" if self._backend is not None else "not "
+        return f"<DatabaseManager {self.url.render_as_string(hide_password=True)} ({state}connected)>"
 
     # Life cycle.
 
@@ -305,15 +305,6 @@ class DatabaseManager:
 
     def complete(self, table: str, values: dict[str, Any]) -> None:
         """Fill in what a scope says about a new row of a table; a database without a scope says nothing."""
-
-    # What others need to know.
-
-    def shared(self, name: Hashable, make: Callable[[], T]) -> T:
-        """What all facades over this database keep together, such as an index in memory; made when first asked for."""
-        if name not in self._shared:
-            self._shared[name] = make()
-        kept: T = self._shared[name]
-        return kept
 
     def another(self) -> DatabaseManager:
         """A manager of the same database that is not connected yet, for a thread with a loop of its own.

@@ -54,7 +54,7 @@ class RowVectors:
         self._clock = clock
         self._models: dict[tuple[str, int], int] = {}
         # By the key of their model; all facades share them.
-        self._searches: dict[int, VectorSearch] = db.shared(("vectors", index.name), dict)
+        self._searches: dict[int, VectorSearch] = db.shared.get(("vectors", index.name), dict)
 
     @cached_property
     def rows(self) -> VectorRows:

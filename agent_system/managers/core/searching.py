@@ -65,26 +65,26 @@ class RowSearch(Generic[Row]):
     @cached_property
     def _search(self) -> TextSearch:
         name = self._manager.plans.dialect.name
-        return self._db.shared(("text", self._index.name), lambda: TextSearch(self._index, name))
+        return self._db.shared.get(("text", self._index.name), lambda: TextSearch(self._index, name))
 
     @cached_property
     def _words(self) -> WordSearch | None:
         if not self._index.has_postings:
             return None
         name, search = self._manager.plans.dialect.name, self._search
-        return self._db.shared(("words", self._index.name), lambda: WordSearch(search, name))
+        return self._db.shared.get(("words", self._index.name), lambda: WordSearch(search, name))
 
     @cached_property
     def _quick(self) -> QuickSearch[Row] | None:
         words, plans = self._words, self._manager.plans
         if words is None:
             return None
-        return self._db.shared(("quick", self._index.name), lambda: QuickSearch(plans, words))
+        return self._db.shared.get(("quick", self._index.name), lambda: QuickSearch(plans, words))
 
     @cached_property
     def _reranking(self) -> Reranking:
         rows, dialect = self.vectors.rows, self._manager.plans.dialect
-        return self._db.shared(("reranking", self._index.name), lambda: Reranking(rows, dialect))
+        return self._db.shared.get(("reranking", self._index.name), lambda: Reranking(rows, dialect))
 
     @cached_property
     def vectors(self) -> RowVectors:

@@ -13,7 +13,7 @@ from agent_system.managers.isolation.executor import Guard, ScopedExecutor
 from agent_system.managers.isolation.plans import ScopeRules
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from sqlalchemy import Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -64,6 +64,7 @@ class ScopedDatabase(DatabaseManager):
         self._known_guard: Guard | None = None
         self.scope = scope
         self.settings = self._inner.settings
+        self.shared = self._inner.shared
         self.auto_migrate = False
 
     def __repr__(self) -> str:
@@ -91,10 +92,6 @@ class ScopedDatabase(DatabaseManager):
         """Make everything in the block one transaction; see `DatabaseManager.transaction`."""
         async with self._inner.transaction() as transaction:
             yield _ScopedTransaction(transaction, self)
-
-    def shared(self, name: Hashable, make: Callable[[], T]) -> T:
-        """What all facades over the database keep together, which knows of no database and no scope."""
-        return self._inner.shared(name, make)
 
     @property
     def dialect(self) -> Dialect:
