@@ -25,7 +25,7 @@ IDLE_SECONDS = 3.0
 
 
 async def measure_processes(name: str, target: str, jobs: int, processes: int) -> float:
-    """Return how many jobs a second so many processes do, from the moment when they may begin to the last one's end.
+    """Return how many jobs a second so many processes do, from the beginning of the first to the end of the last.
 
     Args:
         name: Whose queue.
@@ -38,7 +38,6 @@ async def measure_processes(name: str, target: str, jobs: int, processes: int) -
     workers = [await _start("work", name, target) for _ in range(processes)]
     for worker in workers:
         await _line(worker, "ready")
-    began = time.monotonic()
     for worker in workers:
         _say_go(worker)
     ended = [json.loads(await _line(worker, '"ended"')) for worker in workers]
@@ -48,6 +47,7 @@ async def measure_processes(name: str, target: str, jobs: int, processes: int) -
     if done != jobs:
         message = f"{name}: {done} of {jobs} jobs were done"
         raise RuntimeError(message)
+    began: float = min(one["began"] for one in ended if one["done"])
     last: float = max(one["ended"] for one in ended)
     return jobs / (last - began)
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.benchmarks.queue_backlog import fill_backlog, measure_backlog
+from scripts.benchmarks.queue_backlog import fill_backlog, least_waiting, measure_backlog
 from scripts.benchmarks.queue_contenders import CONTENDERS
 from scripts.benchmarks.queue_processes import measure_pick_up, measure_processes
 from scripts.benchmarks.servers import Server, postgres_server
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench queue", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=12_800, help="so many jobs in each round (12,800)")
+    parser.add_argument("--jobs", type=int, default=25_600, help="so many jobs in each round (25,600)")
     parser.add_argument("--rounds", type=int, default=3, help="so many rounds; the median counts (3)")
     parser.add_argument("--postgresql", action="store_true", help="pgqueuer and procrastinate, too")
     parser.add_argument(
@@ -111,6 +111,7 @@ def _with_backlog(folder: Path, jobs: int, backlog: int) -> dict[str, Measure]:
 
     def empty() -> dict[str, float]:
         with tempfile.TemporaryDirectory(dir=folder) as place:
+            asyncio.run(fill_backlog(Path(place) / "empty.db", least_waiting(jobs), 0))
             return asyncio.run(measure_backlog(Path(place) / "empty.db", jobs))
 
     return {"ours": full, "ours, empty": empty}
