@@ -71,6 +71,10 @@ class Executor(Lookup, Protocol):
     def trusted(self) -> Executor:
         """The executor for the layer's own bookkeeping (events, what falls with a row), which no scope narrows."""
 
+    @property
+    def counts_on(self) -> bool:
+        """Whether the keys that are counted in one transaction follow each other, because nobody else writes."""
+
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement; its rows are fetched, so the result may leave the unit of work."""
 
@@ -120,6 +124,11 @@ class SqliteExecutor:
     def trusted(self) -> Executor:
         """This one: nothing narrows it."""
         return self
+
+    @property
+    def counts_on(self) -> bool:
+        """They do: SQLite has one writer at a time."""
+        return True
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement."""
@@ -228,6 +237,11 @@ class PostgresExecutor:
     def trusted(self) -> Executor:
         """This one: nothing narrows it."""
         return self
+
+    @property
+    def counts_on(self) -> bool:
+        """They do not: others count too."""
+        return False
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement."""

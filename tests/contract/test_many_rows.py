@@ -93,3 +93,16 @@ async def test_each_of_many_that_are_made_at_once_has_its_event(em: EntityManage
     assert {event.entity_id: (event.after or {})["name"] for event in events} == agents
     assert len(events) == len(agents) == 19
     assert {event.actor for event in events} == {"a test"}
+
+
+async def test_messages_that_come_together_follow_each_other_whatever_they_hold(em: EntityManager) -> None:
+    conversation = await em.conversations.create({"title": "long"})
+    rows = [{"role": "user", "content": f"{n}", **({"model": "small"} if n % 7 == 0 else {})} for n in range(100)]
+    await asyncio.gather(*(em.messages.append_many(conversation.id, rows) for _ in range(3)))
+
+    stored = await em.messages.last(conversation.id, 400)
+    assert [message.content for message in stored] == [f"{n}" for n in range(100)] * 3
+    assert [message.parent_id for message in stored] == [None, *(message.id for message in stored[:-1])]
+    assert [message.model for message in stored[:8]] == ["small", *[None] * 6, "small"]
+    current = await em.conversations.require(conversation.id)
+    assert (current.head_message_id, current.message_count) == (stored[-1].id, 300)

@@ -7,7 +7,7 @@ who reads "after this key" misses one.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Integer, bindparam, case, literal_column, or_, select, update
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Ends", "MessageLog", "revision_conflict"]
 
 CHUNK = 10_000
+
+# The values of a new message, and what inserts it.
+_New: TypeAlias = "tuple[dict[str, Any], Callable[[Executor], None]]"
 
 _heads = metadata.tables["conversation_heads"].c
 
@@ -137,7 +140,7 @@ class MessageLog:
         self,
         executor: Executor,
         conversation_id: UUID,
-        new: Sequence[tuple[dict[str, Any], Callable[[Executor], None]]],
+        new: Sequence[_New],
         expected_revision: int | None,
         branch: str | None,
     ) -> None:
@@ -146,15 +149,18 @@ class MessageLog:
         is_elsewhere = branch is not None and branch != name
         if branch is not None and is_elsewhere:
             head, is_forked, name = self._named(executor, conversation_id, branch), True, branch
-        for values, insert in new:
-            if values["parent_id"] is None:
-                values["parent_id"] = head
-            elif values["parent_id"] != head:
-                self._check_parent(executor, values)
-                # The named head stays at the branch that is left here.
-                is_forked, name = True, None
-            insert(executor)
-            head = values["id"]
+        if executor.counts_on and len(new) > 1 and all(values["parent_id"] is None for values, _ in new):
+            head = _write_line(executor, new, head)
+        else:
+            for values, insert in new:
+                if values["parent_id"] is None:
+                    values["parent_id"] = head
+                elif values["parent_id"] != head:
+                    self._check_parent(executor, values)
+                    # The named head stays at the branch that is left here.
+                    is_forked, name = True, None
+                insert(executor)
+                head = values["id"]
         if name is not None:
             values = {"conversation_id": conversation_id, "head_name": name, "message": head, "now": self._clock()}
             if not executor.change(self._move_head, self._move_head.encode(values)):
@@ -239,6 +245,18 @@ class MessageLog:
         )
         plan = compile_plan(statement, plans.dialect, writes=plans.table.name)
         return replace(plan, key_position=plan.parameters.index("id"))
+
+
+def _write_line(executor: Executor, new: Sequence[_New], head: int | None) -> int:
+    """Write messages of which each follows the one before it; the key of the first tells those of the others."""
+    (values, insert), *others = new
+    values["parent_id"] = head
+    insert(executor)
+    for key, (follower, _) in enumerate(others, values["id"]):
+        follower["parent_id"] = key
+    write_all(executor, [insert for _, insert in others], are_complete=True)
+    last: int = new[-1][0]["id"]
+    return last
 
 
 def revision_conflict(conversation_id: UUID, expected: int | None, actual: int) -> ConflictError:

@@ -67,14 +67,21 @@ class Insertion:
             value = self.values[key]
             self.parameters[place] = value if process is None or value is None else process(value)
 
-    def kind(self) -> object | None:
-        """What it has in common with those that can be written with it; None when it is written by itself."""
+    def kind(self, *, is_complete: bool = False) -> object | None:
+        """What it has in common with those that can be written with it; None when it is written by itself.
+
+        Args:
+            is_complete: Whether what only the unit of work knows is among the values by now.
+        """
         is_told = not self.made or self.made == self._store.plans.counted
-        return (self._plan, self.event is None) if is_told and not self._late else None
+        return (self._plan, self.event is None) if is_told and (is_complete or not self._late) else None
 
     def do_with(self, executor: Executor, others: Sequence[Insertion]) -> None:
         """Write the row, and after it others of its kind, as few statements."""
         together = (self, *others)
+        if self._late:
+            for each in together:
+                each._encode_late()  # noqa: SLF001 (of the same class)
         rows = [each.parameters for each in together]
         keys: Sequence[int] = ()
         if self.made:
@@ -88,9 +95,17 @@ class Insertion:
             insertion.values[insertion.made[0]] = key
 
 
-def write_all(executor: Executor, inserts: Iterable[Callable[[Executor], None]]) -> None:
-    """Write new rows in order; those that are alike travel together."""
-    for kind, group in groupby(inserts, key=lambda each: each.kind() if isinstance(each, Insertion) else None):
+def write_all(executor: Executor, inserts: Iterable[Callable[[Executor], None]], *, are_complete: bool = False) -> None:
+    """Write new rows in order; those that are alike travel together.
+
+    Args:
+        are_complete: Whether what only the unit of work knows is among their values by now.
+    """
+
+    def kind_of(insert: Callable[[Executor], None]) -> object | None:
+        return insert.kind(is_complete=are_complete) if isinstance(insert, Insertion) else None
+
+    for kind, group in groupby(inserts, key=kind_of):
         if kind is None:
             for insert in group:
                 insert(executor)

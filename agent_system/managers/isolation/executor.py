@@ -63,6 +63,11 @@ class ScopedExecutor:
         """The executor for the layer's own bookkeeping, which follows from what the scope allowed."""
         return self._inner.trusted
 
+    @property
+    def counts_on(self) -> bool:
+        """As the executor below."""
+        return self._inner.counts_on
+
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a SQLAlchemy Core statement over the rows of the scope.
 
