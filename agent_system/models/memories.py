@@ -56,8 +56,8 @@ class Memory(TableModel, table=True):
         Index("idx_memories_user_id", "user_id"),
         Index("idx_memories_timestamp", "timestamp"),
         Index("idx_memories_importance", "importance"),
-        # What every recall of one person reads; `user_id = ?` implies the condition.
-        present_index("user_id", "timestamp"),
+        # What every recall of one person reads; `user_id = ?` implies the condition. A search finds its keys here alone.
+        present_index("user_id", "timestamp", "status", "expires_at"),
         present_index("guild_id", "timestamp"),
         present_index("channel_id", "timestamp"),
         present_index("agent_id", "timestamp"),

@@ -57,15 +57,18 @@ class SearchReads(Generic[Row]):
                 await answers.learn(db, unknown)
 
     async def keys(self, db: DatabaseManager, bound: Bound, most: int) -> list[Any]:
-        """The keys of the rows for which a condition holds, the newest first, at most so many."""
+        """The keys of the rows for which a condition holds; of more than so many those of the newest."""
 
-        def build(condition: ColumnElement[bool]) -> Select[Any]:
-            return select(self._key).where(condition).order_by(self._key.desc()).limit(bindparam("most"))
+        def few(condition: ColumnElement[bool]) -> Select[Any]:
+            # In any order, so that they can come from an index of another one that knows all that is asked for.
+            return select(self._key).where(condition).limit(bindparam("most"))
 
-        plan, parameters = self._plans.plan("keys", bound, build, most=min(most, FEW_KEYS))
-        rows = await db.fetch(plan, parameters)
-        if len(rows) == FEW_KEYS < most:
-            plan, parameters = self._plans.plan("keys", bound, build, most=most)
+        def newest(condition: ColumnElement[bool]) -> Select[Any]:
+            return few(condition).order_by(self._key.desc())
+
+        rows = await db.fetch(*self._plans.plan("few", bound, few, most=FEW_KEYS))
+        if len(rows) == FEW_KEYS:
+            plan, parameters = self._plans.plan("newest", bound, newest, most=most)
             rows = await db.read(lambda executor: executor.fetch(plan, parameters))
         return [row[0] for row in rows]
 

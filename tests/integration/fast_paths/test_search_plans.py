@@ -55,6 +55,17 @@ async def test_searches_use_indexes(
                 assert not read_whole(explained), f"{statement}\n{explained}"
 
 
+async def test_words_in_memory_are_asked_for_keys_that_an_index_knows(em: EntityManager, engine: Any) -> None:
+    await em.memories.index.warm()
+    with engine.listening() as heard:
+        assert await em.memories.search("word1 word2", user_id="u")
+    reads = [one for one in heard if one[0].startswith("SELECT memories.id \n")]
+    assert len(reads) == 1
+    if isinstance(engine, Sqlite):
+        # PostgreSQL looks into the table as long as nothing was vacuumed.
+        assert "USING COVERING INDEX" in await engine.explain(*reads[0], sorts=True)
+
+
 def read_whole(explained: str) -> list[str]:
     """The lines that say that a table is read from end to end."""
     lines = [line.strip() for line in explained.splitlines()]
