@@ -56,7 +56,7 @@ class Memory(TableModel, table=True):
         Index("idx_memories_user_id", "user_id"),
         Index("idx_memories_timestamp", "timestamp"),
         Index("idx_memories_importance", "importance"),
-        # What every recall of one person reads; `user_id = ?` implies the condition. A search finds its keys here alone.
+        # What every recall of one person reads; `user_id = ?` implies the condition. A search reads keys here alone.
         present_index("user_id", "timestamp", "status", "expires_at"),
         present_index("guild_id", "timestamp"),
         present_index("channel_id", "timestamp"),
