@@ -131,15 +131,15 @@ class PageWriter:
             return self._write_whole(executor, page)
 
     def _write_whole(self, executor: Executor, page: WholePage) -> WholeFate | None:
-        if not page.digests:
+        if not page.keys:
             return WholeFate(WRITTEN, [])
-        known = {} if self._is_first else self._book.find(executor, [UUID(bytes=digest) for digest in page.digests])
+        known = {} if self._is_first else self._book.find(executor, list(map(UUID, page.keys)))
         if known:
-            if len(known) < len(page.digests):
+            if len(known) < len(page.keys):
                 # What becomes of each is told row by row.
                 return None
-            return WholeFate(SKIPPED, [self._parse(known[UUID(bytes=digest)][0]) for digest in page.digests])
-        if len(set(page.digests)) < len(page.digests):
+            return WholeFate(SKIPPED, [self._parse(known[UUID(key)][0]) for key in page.keys])
+        if len(set(page.keys)) < len(page.keys):
             # A row stands in the file twice.
             return None
         cells = page.cells.copy()
@@ -150,7 +150,7 @@ class PageWriter:
         numbers = self.target.write_columns(executor, cells)
         targets: Sequence[Any] = page.values[self.target.key] if numbers is None else numbers
         texts = None if self._table.forgets_keys else list(map(str, targets))
-        self._book.write_written(executor, page.digests, self._label, self.target.name, texts)
+        self._book.write_written(executor, page.keys, self._label, self.target.name, texts)
         return WholeFate(WRITTEN, targets, notes)
 
     def _work(self, executor: Executor, rows: Sequence[ReadyRow]) -> list[Fate]:

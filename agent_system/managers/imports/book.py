@@ -101,13 +101,13 @@ class ImportBook:
         executor.change_many(self._insert, parameters)
 
     def write_written(
-        self, executor: Executor, digests: Sequence[bytes], source: str, target: str, target_keys: Sequence[str] | None
+        self, executor: Executor, keys: Sequence[str], source: str, target: str, target_keys: Sequence[str] | None
     ) -> None:
         """Write down rows of one table that are written in this unit of work and were not there before.
 
         Args:
             executor: Of the unit of work.
-            digests: What they are known by, 16 bytes each.
+            keys: The digests that they are known by, as texts of UUIDs.
             source: The table of the older system.
             target: The table here.
             target_keys: Their keys here, as text; None where they are the same texts as in the older system.
@@ -119,8 +119,8 @@ class ImportBook:
         executor.change_many(
             self._insert,
             [
-                (_canonical(digest), own, source, target, target_key, False, None, moment)
-                for digest, target_key in zip(digests, rest, strict=False)
+                (key, own, source, target, target_key, False, None, moment)
+                for key, target_key in zip(keys, rest, strict=False)
             ],
         )
 
@@ -147,12 +147,6 @@ class ImportBook:
         now = self._clock()
         statement = update(_imports.id.table).where(_imports.id == self._id)
         return executor.execute(statement.values(report=report, finished_at=now, updated_at=now)).rowcount > 0
-
-
-def _canonical(digest: bytes) -> str:
-    """The canonical text of a UUID, which both drivers take; through a UUID it takes three times as long."""
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _as_it_is(value: Any) -> Any:
