@@ -248,9 +248,8 @@ class Attempts:
         names = cells.get("request_id", ())
         if not any(name is not None for name in names):
             return {}
-        plan = target.in_many("request_id", ("request_id", "attempt"), len(names))
         last: dict[str, int] = {}
-        for name, number in executor.fetch(plan, names):
+        for name, number in target.lookups.having(executor, "request_id", names, ("request_id", "attempt")):
             last[name] = max(number, last.get(name, 0))
         numbers = []
         for name in names:

@@ -6,9 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
-
-from agent_system.database.plans import compile_plan
+from agent_system.importers.legacy.lookups import Lookups
 from agent_system.managers.conversations.messages import MessageManager
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.insertion import write_all
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
 
     from agent_system.database.executor import Executor
-    from agent_system.database.plans import Plan
     from agent_system.entity_manager import EntityManager
 
 __all__ = ["Target"]
@@ -53,7 +50,7 @@ class Target:
         self.key: str = plans.primary_key[0]
         self.is_counted = bool(plans.counted)
         self._given = frozenset(self.columns if given is None else given)
-        self._lookups: dict[Any, Plan] = {}
+        self.lookups = Lookups(self.columns, plans.dialect)
         self.has_metadata = "meta" in plans.columns
 
     @cached_property
@@ -108,9 +105,10 @@ class Target:
 
     def encode_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
         """Encode those of the columns that the database would not fill in the same way itself."""
-        return {key: self._encode(key, columns[key]) for key in self._written if self._is_needed(key, columns[key])}
+        return {key: self.encode(key, columns[key]) for key in self._written if self._is_needed(key, columns[key])}
 
-    def _encode(self, key: str, values: Sequence[Any]) -> Sequence[Any]:
+    def encode(self, key: str, values: Sequence[Any]) -> Sequence[Any]:
+        """Encode the values of a column for the driver."""
         process = self._processors[key]
         if process is None:
             return values
@@ -134,20 +132,6 @@ class Target:
             return executor.insert_many(plan, parameters)
         executor.change_many(plan, parameters)
         return None
-
-    def in_many(self, name: str, wanted: Sequence[str], count: int) -> Plan:
-        """What selects columns of the rows that have one of many values in a column; parameters are the values.
-
-        A statement of SQLAlchemy's is written out anew for every list of values, which takes longer than running it.
-        """
-        key = (name, tuple(wanted), count)
-        if key not in self._lookups:
-            column = self.columns[name]
-            values = [bindparam(f"value_{place}", type_=column.type) for place in range(count)]
-            statement = select(*(self.columns[each] for each in wanted)).where(column.in_(values))
-            # All pages but the last one have the same size.
-            self._lookups = {key: compile_plan(statement, self.manager.plans.dialect)}
-        return self._lookups[key]
 
     def write(self, executor: Executor, rows: Sequence[dict[str, Any]]) -> None:
         """Write complete rows in order; keys that the database counts are added to them."""
