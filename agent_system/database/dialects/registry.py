@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_system.database.dialects.postgresql import PostgresBackend
 from agent_system.database.dialects.sqlite import SqliteBackend
-from agent_system.database.dialects.sqlite_files import prepare_sqlite_url
+from agent_system.database.dialects.sqlite_files import copy_file, prepare_sqlite_url
+from agent_system.database.translate import translated
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from agent_system.database.dialects.base import Backend
     from agent_system.settings import DatabaseSettings
 
-__all__ = ["prepare_backend"]
+__all__ = ["prepare_backend", "private_copy"]
 
 
 def prepare_backend(url: URL, settings: DatabaseSettings, *, makes: bool) -> tuple[URL, Backend]:
@@ -35,3 +38,24 @@ def prepare_backend(url: URL, settings: DatabaseSettings, *, makes: bool) -> tup
         url, temporary = prepare_sqlite_url(url, settings, makes=makes)
         return url, SqliteBackend(url, settings, temporary)
     return url, PostgresBackend(url, settings)
+
+
+async def private_copy(url: URL, folder: Path) -> Path | None:
+    """Copy a database as it is now into a folder, for changes that nobody else shall see or wait for.
+
+    Args:
+        url: The database of a connected manager; it stays in use.
+        folder: Where the copy goes.
+
+    Returns:
+        The copy; None on a server, where a transaction that is rolled back is as good.
+
+    Raises:
+        DatabaseError: It cannot be copied.
+    """
+    if url.get_backend_name() != "sqlite":
+        return None
+    copy = folder / "copy.db"
+    with translated():
+        await asyncio.to_thread(copy_file, Path(str(url.database)), copy)
+    return copy

@@ -9,7 +9,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from agent_system.database.driver import sqlite
 from agent_system.database.engine import MEMORY
 from agent_system.database.mounts import mount_of
 from agent_system.errors import DatabaseUnavailableError
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
 
     from agent_system.settings import DatabaseSettings
 
-__all__ = ["prepare_sqlite_url"]
+__all__ = ["copy_file", "prepare_sqlite_url"]
 
 logger = logging.getLogger(__name__)
 
 OWNER_ONLY = 0o600
+COPY_SECONDS = 30.0
 VARIABLE = f"{ENV_PREFIX}NETWORK_FILE_SYSTEM"
 
 
@@ -84,3 +87,24 @@ def _make(path: Path) -> None:
     """
     with suppress(OSError):
         os.mknod(path, stat.S_IFREG | OWNER_ONLY)
+
+
+def copy_file(path: Path, copy: Path) -> None:
+    """Copy a database that may be in use to a file that is not there yet; nobody is kept from writing.
+
+    Raises:
+        DatabaseError: The driver's; the copy is of no use.
+    """
+    # Not read-only: a reader of a database in WAL mode may have to make its shared memory.
+    source = sqlite.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=COPY_SECONDS, isolation_level=None)
+    try:
+        # Its end is no reason to move the log into the file.
+        source.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+        target = sqlite.connect(str(copy), isolation_level=None)
+        try:
+            # In one step: one snapshot, however many commits come meanwhile.
+            source.backup(target, pages=-1)
+        finally:
+            target.close()
+    finally:
+        source.close()

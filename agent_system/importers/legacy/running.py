@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agent_system.clock import utc_now
+from agent_system.database.dialects.registry import private_copy
 from agent_system.database.driver import sqlite
 from agent_system.database.manager import DatabaseManager
 from agent_system.entity_manager import EntityManager
@@ -19,6 +21,7 @@ from agent_system.importers.legacy.report import FileReport
 from agent_system.importers.legacy.source import opened
 from agent_system.importers.legacy.systems.known import SYSTEMS
 from agent_system.importers.legacy.tables import tables_of
+from agent_system.settings import Durability
 
 if TYPE_CHECKING:
     import os
@@ -56,7 +59,8 @@ async def import_legacy(
     Args:
         em: The facade over a connected database.
         path: The file.
-        dry_run: Do everything and take it back; on SQLite nobody else can write meanwhile.
+        dry_run: Do everything in a copy of the database, or on a server in a transaction that is taken back; nobody is
+            kept from writing, and the temporary folder needs room for the copy.
         zone: Where the clocks stood that wrote moments without a zone.
         systems: The systems that a file may belong to.
         clock: Tells the present.
@@ -89,7 +93,15 @@ async def import_legacy(
 
 @asynccontextmanager
 async def _preview(em: EntityManager) -> AsyncIterator[EntityManager]:
-    """Give a facade of its own, inside a transaction that is rolled back."""
+    """Give a facade of its own, over what nobody keeps: a copy, or a transaction that is rolled back."""
+    with tempfile.TemporaryDirectory(prefix="agent_system_preview_", ignore_cleanup_errors=True) as folder:
+        copy = await private_copy(em.db.url, Path(folder))
+        if copy is not None:
+            # The power may fail: nobody will want it.
+            settings = em.db.settings.model_copy(update={"durability": Durability.NORMAL})
+            async with DatabaseManager(str(copy), settings=settings, auto_migrate=False) as db:
+                yield EntityManager(db)
+            return
     limits = {"transaction_warn_seconds": PREVIEW_SECONDS / 2, "transaction_timeout_seconds": PREVIEW_SECONDS}
     settings = em.db.settings.model_copy(update=limits)
     url = em.db.url.render_as_string(hide_password=False)

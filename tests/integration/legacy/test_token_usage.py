@@ -137,9 +137,11 @@ async def test_calls_with_one_request_id_are_attempts(em: EntityManager, make: M
     assert [row.attempt for row in await em.token_usage.find(request_id="r")] == [1, 2, 3, 4]
 
 
-async def test_a_preview_tells_the_same_and_writes_nothing(em: EntityManager, make: MakeFile) -> None:
+async def test_a_preview_tells_the_same_and_keeps_nobody_from_writing(em: EntityManager, make: MakeFile) -> None:
     path = make(call(1), call(2, project=9999))
-    preview = await import_legacy(em, path, dry_run=True)
+    async with em.db.transaction():
+        await em.agents.create({"name": "at work"})
+        preview = await import_legacy(em, path, dry_run=True)
     assert await em.token_usage.count() == await em.projects.count() == 0
     done = await import_legacy(em, path)
     assert preview.is_preview
