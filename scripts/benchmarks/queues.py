@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from scripts.benchmarks.queue_backlog import fill_backlog, least_waiting, measure_backlog
 from scripts.benchmarks.queue_contenders import CONTENDERS
+from scripts.benchmarks.queue_gates import gate_table
 from scripts.benchmarks.queue_processes import measure_pick_up, measure_processes
 from scripts.benchmarks.servers import Server, postgres_server
 
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> int:
             if options.only is None or options.only in title:
                 figures[title] = _medians(title, contenders, options.rounds)
                 print(_table(title, figures[title]), flush=True)
+    print(f"\n{gate_table(figures)}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
