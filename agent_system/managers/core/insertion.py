@@ -67,6 +67,11 @@ class Insertion:
             value = self.values[key]
             self.parameters[place] = value if process is None or value is None else process(value)
 
+    def encoded(self, key: str) -> Any:
+        """What is written to a column, as the driver gets it; None also where the column keeps its default."""
+        place = self._plan.positions.get(key)
+        return None if place is None else self.parameters[place]
+
     def kind(self, *, is_complete: bool = False) -> object | None:
         """What it has in common with those that can be written with it; None when it is written by itself.
 

@@ -99,10 +99,10 @@ class Intake:
 
     def complete(self, values: dict[str, Any]) -> None:
         """Fill in what follows from the status of a new job: whether it may be begun, who has it, when it ended."""
-        now, schedule, status = self._clock(), values["scheduled_for"], values["status"]
+        schedule, status = values["scheduled_for"], values["status"]
         values["ready_at"] = values["due_at"] = None
         if status is JobStatus.PENDING:
-            is_early = schedule is not None and schedule > now
+            is_early = schedule is not None and schedule > self._clock()
             values["due_at" if is_early else "ready_at"] = schedule or values["created_at"]
         elif status is JobStatus.IN_PROGRESS:
             # Nobody holds it, so that whoever asks first takes it over.
@@ -110,8 +110,24 @@ class Intake:
         else:
             values["completed_at"] = values["completed_at"] or values["updated_at"]
 
-    def insertion(self, values: Mapping[str, Any], insert: Callable[[Executor], None]) -> Callable[[Executor], None]:
-        """What writes a new job, and the identity of its user unless it is there."""
+    def insertion(
+        self, values: Mapping[str, Any], prepare: Callable[[], Callable[[Executor], None]]
+    ) -> Callable[[Executor], None]:
+        """What writes a new job, and the identity of its user unless it is there.
+
+        Args:
+            prepare: Encodes the row.
+
+        Raises:
+            ValidationError: The payload is no JSON or too large, or another value cannot be stored.
+        """
+        try:
+            insert = prepare()
+        except ValidationError:
+            self._payloads.check_size(values["payload"])
+            raise
+        if isinstance(insert, Insertion):
+            self._payloads.check_encoded(insert.encoded("payload"))
         return self._identities.before(values["user_id"], insert)
 
     def once(self, values: dict[str, Any], insert: Callable[[Executor], None]) -> Callable[[Executor], dict[str, Any]]:

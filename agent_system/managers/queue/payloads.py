@@ -58,10 +58,19 @@ class PayloadModels:
             ValidationError: It is.
         """
         try:
-            size = len(encode_json(payload))
+            encoded = encode_json(payload)
         except (ValueError, TypeError, RecursionError) as exc:
             message = f"queue.payload: {exc}"
             raise ValidationError(message, field="payload", entity="queue") from None
+        self.check_encoded(encoded)
+
+    def check_encoded(self, payload: str | None) -> None:
+        """Refuse what is too large, as JSON; None is an empty object.
+
+        Raises:
+            ValidationError: It is.
+        """
+        size = 0 if payload is None else len(payload)
         if size > MOST_PAYLOAD_BYTES:
             message = f"queue.payload: {size:,} bytes as JSON; the most is {MOST_PAYLOAD_BYTES:,}"
             raise ValidationError(message, field="payload", entity="queue")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from agent_system.errors import NotFoundError, TransitionError
@@ -130,7 +130,9 @@ class QueueManager(QueueWork):
     def normalise(self, values: dict[str, Any]) -> None:
         """Refuse what is no payload, and let the next claim look at a schedule that is changed."""
         if "payload" in values:
-            self._payloads.check_size(values["payload"])
+            if "created_at" not in values:
+                # That of a new job is looked at when it has been encoded.
+                self._payloads.check_size(values["payload"])
             values["payload"] = {} if values["payload"] is None else values["payload"]
         if "scheduled_for" in values and "status" not in values:
             values |= {"ready_at": None, "due_at": self._clock()}
@@ -141,7 +143,7 @@ class QueueManager(QueueWork):
 
     def insertion(self, values: dict[str, Any], *, audit: bool = True) -> Callable[[Executor], None]:
         """What writes a new job, and the identity of its user unless it is there."""
-        return self._intake.insertion(values, super().insertion(values, audit=audit))
+        return self._intake.insertion(values, partial(super().insertion, values, audit=audit))
 
     # Taking work out, and putting it back.
 
