@@ -180,7 +180,7 @@ class DatabaseSettings(BaseSettings):
         description="most memory of one table's vectors of one model, or of its words; beyond it the disk is read",
     )
     exact_vectors: int = Field(
-        200_000,
+        150_000,
         ge=0,
         le=1_000_000_000,
         description="most vectors of one model that are all compared; of more, those that are likely to be alike",

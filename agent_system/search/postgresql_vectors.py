@@ -33,9 +33,11 @@ BUILT_WITH = "m = 16, ef_construction = 128"
 # "agsyvect"
 ADVISORY_LOCK = 0x6167737976656374
 
+# Whether the numbers of rows are asked for that an index has found already: see NEAREST.
+FOUND = "agent_system.is_found"
 # What has another length, or a number from 2 ** 15 or none, is in no index; what half precision takes for 0, up to
 # 2 ** -25, is 0.
-FLOATS = """
+FLOATS = f"""
 CREATE OR REPLACE FUNCTION agent_system_floats(value bytea, dimensions integer) RETURNS real[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 20000 AS $$
 DECLARE
@@ -45,7 +47,7 @@ DECLARE
   exponent integer;
   mantissa integer;
 BEGIN
-  IF length(value) <> 4 * dimensions THEN
+  IF length(value) <> 4 * dimensions OR current_setting('{FOUND}', true) = 'on' THEN
     RETURN NULL;
   END IF;
   numbers := array_fill(0::real, ARRAY[dimensions]);
@@ -64,27 +66,44 @@ BEGIN
   RETURN numbers;
 END $$
 """
-# No rows: nothing is stored. A row of nothing: there is no sound index, or it is of so few that all are compared.
-NEAREST = """
+SOUND = """
+CREATE OR REPLACE FUNCTION agent_system_is_sound(index_name text, least_rows bigint) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+  SELECT EXISTS (
+    SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE c.oid = to_regclass(index_name) AND i.indisvalid AND c.reltuples > least_rows
+  )
+$$
+"""
+# A row of nothing says that there is no sound index, or that it is of so few that all are compared.
+#
+# PostgreSQL computes what rows are ordered by for each row that it returns, also when an index has ordered them: for
+# 125 rows that would take 20 ms and be thrown away. So the function is told that nobody asks for it, while no other way
+# than the index is open; whether that was there all the time is asked again at the end.
+NEAREST = f"""
 CREATE OR REPLACE FUNCTION agent_system_nearest(
   index_name text, owner text, model bigint, dimensions integer, query bytea, most integer, least_rows bigint
 ) RETURNS TABLE (id bigint, vector bytea)
-LANGUAGE plpgsql STABLE
-SET enable_seqscan = 'off' SET hnsw.iterative_scan = 'relaxed_order' SET hnsw.ef_search = '40' AS $$
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = 'off' SET enable_bitmapscan = 'off' SET enable_sort = 'off'
+SET hnsw.iterative_scan = 'relaxed_order' SET hnsw.ef_search = '40' SET {FOUND} = 'off' AS $$
+DECLARE
+  wanted real[] := agent_system_floats(query, dimensions);
 BEGIN
-  IF NOT EXISTS (
-    SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-    WHERE c.oid = to_regclass(index_name) AND i.indisvalid AND c.reltuples > least_rows
-  ) THEN
+  IF NOT agent_system_is_sound(index_name, least_rows) THEN
     RETURN QUERY SELECT NULL::bigint, NULL::bytea;
     RETURN;
   END IF;
   PERFORM set_config('hnsw.ef_search', least(1000, greatest(200, most))::text, true);
+  PERFORM set_config('{FOUND}', 'on', true);
   RETURN QUERY EXECUTE format(
     'SELECT e.id, e.vector FROM embeddings e WHERE e.model_id = %1$s AND e.%2$I IS NOT NULL'
     ' ORDER BY agent_system_floats(e.vector, %3$s)::halfvec(%3$s) <#> $1::halfvec(%3$s) LIMIT %4$s',
     model, owner, dimensions, most
-  ) USING agent_system_floats(query, dimensions);
+  ) USING wanted;
+  IF NOT agent_system_is_sound(index_name, least_rows) THEN
+    RETURN QUERY SELECT NULL::bigint, NULL::bytea;
+  END IF;
 END $$
 """
 VERSIONS = text("SELECT installed_version, default_version FROM pg_available_extensions WHERE name = 'vector'")
@@ -155,7 +174,7 @@ class HnswIndexes:
             literal(least_rows, BigInteger()),
         ).table_valued(column("id", BigInteger()), column("vector", LargeBinary()))
         rows: Any = executor.execute(select(found.c.id, found.c.vector)).all()
-        return None if rows and rows[0][0] is None else [(row[0], row[1]) for row in rows]
+        return None if rows and rows[-1][0] is None else [(row[0], row[1]) for row in rows]
 
     async def prepare(self, connection: AsyncConnection, memory_mib: int) -> None:
         """Make everything that indexes need.
@@ -184,7 +203,7 @@ class HnswIndexes:
         if not locked.scalar_one():
             message = "somebody else is building or dropping indexes of vectors"
             raise ConflictError(message)
-        for statement in ("SET lock_timeout = 0", "SET statement_timeout = 0", FLOATS, NEAREST):
+        for statement in ("SET lock_timeout = 0", "SET statement_timeout = 0", FLOATS, SOUND, NEAREST):
             await connection.exec_driver_sql(statement)
         await connection.execute(MORE_MEMORY, {"kibibytes": str(memory_mib * 1024)})
 

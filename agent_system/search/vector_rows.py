@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select
+from sqlalchemy import Text, bindparam, delete, func, insert, literal_column, select
 
+from agent_system.database.dialects.batches import dump_rows, json_item, json_rows
 from agent_system.database.plans import compile_plan
 from agent_system.database.statements import UnlessThere
 from agent_system.models import metadata
@@ -84,6 +85,13 @@ class VectorRows:
         self._insert = compile_plan(statement, dialect, writes="embeddings", adds_rows=True)
         is_known = (_MODELS.c[name] == bindparam(name, type_=_MODELS.c[name].type) for name in MODEL_KEY)
         self._model = compile_plan(select(_MODELS.c.id).where(*is_known), dialect)
+        # One parameter, however many they are: a thousand parameters take longer than what they ask for.
+        asked = json_rows(bindparam("ids", type_=Text())).table_valued("value")
+        found = select(_EMBEDDINGS.c.id, _EMBEDDINGS.c.vector).where(
+            _EMBEDDINGS.c.id.in_(select(json_item(asked.c.value, 0, _EMBEDDINGS.c.id.type))),
+            _EMBEDDINGS.c.model_id == bindparam("model_id", type_=_EMBEDDINGS.c.model_id.type),
+        )
+        self._of_numbers = compile_plan(found, dialect)
 
     # Models.
 
@@ -166,10 +174,12 @@ class VectorRows:
     def of_scope(
         self, executor: Executor, model_id: int, condition: ColumnElement[bool], limit: int
     ) -> list[tuple[int, Any, bytes]]:
-        """Number, row's key and bytes of the vectors of rows for which a condition holds, the newest rows first."""
-        statement = self._joined(_EMBEDDINGS.c.id, self.owner, _EMBEDDINGS.c.vector)
-        statement = statement.where(_EMBEDDINGS.c.model_id == model_id, condition)
-        rows: Any = executor.execute(statement.order_by(self.index.key.desc()).limit(limit)).all()
+        """Number, row's key and bytes of the vectors of rows for which a condition holds, of the newest rows."""
+        # Only their numbers are sorted: with the vectors, a scope of 10,000 rows took 190 ms instead of 20.
+        chosen = self._joined(_EMBEDDINGS.c.id, self.owner).where(_EMBEDDINGS.c.model_id == model_id, condition)
+        own = chosen.order_by(self.index.key.desc()).limit(limit).subquery()
+        statement = select(*own.c, _EMBEDDINGS.c.vector).join_from(own, _EMBEDDINGS, _EMBEDDINGS.c.id == own.c.id)
+        rows: Any = executor.execute(statement).all()
         return [(row[0], row[1], row[2]) for row in rows]
 
     def numbers_of_scope(
@@ -196,6 +206,11 @@ class VectorRows:
         statement = statement.where(number > behind) if among is None else statement.where(number.in_(among))
         rows: Any = executor.execute(statement if limit is None else statement.limit(limit)).all()
         return [(row[0], row[1]) for row in rows]
+
+    def of_numbers(self, executor: Executor, model_id: int, numbers: Sequence[int]) -> list[Any]:
+        """Numbers and bytes of the vectors of some numbers, in any order."""
+        ids = dump_rows((number,) for number in numbers)
+        return executor.fetch(self._of_numbers, self._of_numbers.encode({"model_id": model_id, "ids": ids}))
 
     def count(self, executor: Executor, model_id: int) -> int:
         """How many vectors there are."""

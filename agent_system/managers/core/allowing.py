@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
     Best: TypeAlias = tuple[list[int], list[float]]
 
-__all__ = ["GROWTH", "LOOKED_AT", "MOST_FOUND", "Best", "enough_of"]
+__all__ = ["LOOKED_AT", "MOST_FOUND", "Best", "enough_of"]
 
 MOST_FOUND = 100
 """How many rows a search finds at most."""
 LOOKED_AT = MOST_FOUND + MOST_FOUND // 4
-"""Of a whole table so many are looked at first (10 µs each) ..."""
+"""Of a whole table so many are looked at first (10 µs each)."""
+# So many times more if too few of them are let through.
 GROWTH = 8
-"""... and so many times more if too few of them are let through."""
 
 
 async def enough_of(

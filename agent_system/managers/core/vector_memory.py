@@ -7,12 +7,11 @@ and all compared. Of more their signs are kept, which find candidates, and the v
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agent_system.managers.core.following import MIB, Follower, allowed_bytes
-from agent_system.managers.core.steps import in_chunks
 from agent_system.search.change_log import change_log
 from agent_system.search.codes import Codes, code_bytes
 from agent_system.search.matrix import Matrix, best_of, likeness_of, vectors_from
@@ -38,9 +37,8 @@ PART = 2_000
 QUICK = 4_000_000
 # Words of 64 signs that are compared in about a millisecond.
 QUICK_WORDS = 500_000
-# So many candidates are compared exactly, and so many for each that is wanted.
-LEAST_CANDIDATES = 1_000
-CANDIDATES = 4
+# So many candidates for each that is wanted are compared exactly; each takes 10 µs to be read.
+CANDIDATES = 2
 # The vectors are kept again when they take so much less memory than they may.
 CALM = 0.8
 
@@ -105,6 +103,9 @@ class _Stored:
     def read(self, executor: Executor, behind: int, among: Sequence[int] | None) -> list[tuple[int, bytes]]:
         limit = None if among is not None else self.part
         return self._rows.vectors(executor, self._model_id, behind=behind, limit=limit, among=among)
+
+    def of_numbers(self, executor: Executor, numbers: Sequence[int]) -> list[Any]:
+        return self._rows.of_numbers(executor, self._model_id, numbers)
 
     def put(self, index: Matrix, rows: Sequence[tuple[int, bytes]]) -> None:
         index.put(*vectors_from(rows, self._dimensions))
@@ -180,18 +181,15 @@ class VectorMemory:
             if best is not None:
                 self._codes.index = None
                 return best
-        wanted = max(LEAST_CANDIDATES, CANDIDATES * count)
+        wanted = CANDIDATES * count
         numbers = await self._codes.use(
             db, lambda codes: codes.candidates(query, wanted, among), on_loop=lambda codes: self._is_short(codes, among)
         )
         return None if numbers is None else await self._compared(db, query, count, numbers)
 
     async def _compared(self, db: DatabaseManager, query: Vectors, count: int, numbers: Numbers) -> Best:
-        def work(executor: Executor) -> list[tuple[int, bytes]]:
-            trusted = executor.trusted
-            return [row for part in in_chunks(numbers.tolist()) for row in self._stored.read(trusted, 0, part)]
-
-        return rank(await db.read(work), self._dimensions, query, count)
+        rows = await db.read(lambda executor: self._stored.of_numbers(executor.trusted, numbers.tolist()))
+        return rank(rows, self._dimensions, query, count)
 
     def _exact_bytes(self, db: DatabaseManager) -> int:
         return min(allowed_bytes(db), db.settings.exact_vectors * self._stored.row_bytes)

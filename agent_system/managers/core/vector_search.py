@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from agent_system.managers.core.allowing import GROWTH, LOOKED_AT, MOST_FOUND
+from agent_system.managers.core.allowing import LOOKED_AT, MOST_FOUND
 from agent_system.managers.core.indexed_vectors import IndexedVectors
 from agent_system.managers.core.steps import in_chunks
 from agent_system.managers.core.vector_memory import PART, VectorMemory, rank
@@ -38,6 +38,8 @@ __all__ = ["VectorSearch"]
 FEW_VECTORS = 1_000
 # Among how many rows, from the newest, a scope is searched; SQLite allows 32,766 parameters in a statement.
 MOST_OF_SCOPE = 30_000
+# How many more rows are looked at than should be enough.
+ROOM = 1.3
 # So many of the best rows are looked at before those are searched for which the filters hold.
 MOST_LOOKED_AT = 8_000
 
@@ -102,7 +104,8 @@ class VectorSearch:
             found = await self._let_through(db, best, condition)
             if len(found) >= MOST_FOUND or len(best[0]) < count:
                 return found[:MOST_FOUND]
-            count *= GROWTH
+            # As many as should do if the next ones are let through as these were.
+            count = max(2 * count, int(ROOM * count * MOST_FOUND / (len(found) + 1)))
         # The filters let few rows through, or none that are alike: so all of those are compared, and no others.
         return await self._find_in_scope(db, query, condition, None)
 

@@ -119,10 +119,7 @@ async def test_what_is_too_large_for_memory_is_read_in_parts(migrated_url: str, 
 
 
 @pytest.mark.usefixtures("few_vectors")
-async def test_of_very_many_only_the_signs_are_kept(
-    migrated_url: str, em: EntityManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vector_memory, "LEAST_CANDIDATES", 50)
+async def test_of_very_many_only_the_signs_are_kept(migrated_url: str, em: EntityManager) -> None:
     chance = random.Random(5)
     rows = [{"content": some_text(chance, number), "user_id": f"u{number % 3}"} for number in range(60)]
     rows += [{"content": f"{word} {word}", "tags": ["rare"]} for word in WORDS[:5]]
