@@ -19,6 +19,10 @@ __all__ = ["in_parts", "repeat_marked_values", "repeat_numbered_values"]
 
 # Twice as many gain little more, and every length of a part is a statement that the connection keeps.
 MOST_ROWS = 64
+# While SQLite works on one statement, other threads of the program run; between two it waits for its turn, 5 ms when
+# one of them computes (`sys.getswitchinterval`). Of very many rows a part takes as long.
+MOST_OF_VERY_MANY = 512
+VERY_MANY = 4 * MOST_OF_VERY_MANY
 # What SQLite can bind since 3.32 (https://sqlite.org/limits.html).
 MOST_PARAMETERS = 32_766
 _PARAMETER = re.compile(r"\$(\d+)")
@@ -26,7 +30,7 @@ _PARAMETER = re.compile(r"\$(\d+)")
 
 def in_parts(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
     """Cut rows into parts of few different lengths, powers of two, each for one statement of SQLite's."""
-    start, most = 0, MOST_ROWS
+    start, most = 0, MOST_ROWS if len(rows) < VERY_MANY else MOST_OF_VERY_MANY
     while most > 1 and rows and most * len(rows[0]) > MOST_PARAMETERS:
         most //= 2
     while start < len(rows):

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FileImport", "Progress", "RejectedRow"]
 
-PAGE = 2_000
-"""Rows that are written, and forgotten, together."""
+PAGE = 2_048
+"""Rows that are written, and forgotten, together; so many that SQLite gets them in few and large statements."""
 
 Progress = "Callable[[str, int, int], None]"
 RejectedRow = "Callable[[str, int, str, Mapping[str, Any]], None]"
