@@ -27,6 +27,9 @@ __all__ = ["Plan", "TablePlans", "compile_plan", "shared_plans"]
 
 Row = TypeVar("Row")
 
+# Callers with ever different filters shall not fill the memory.
+MOST_PLANS = 1_000
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -239,6 +242,12 @@ class TablePlans(Generic[Row]):
 
         key = ("update", tuple(keys), raises_version, expects_version, returning, patched)
         return self._plan(key, build, one_row=True)
+
+    def remembered(self, shape: tuple[Any, ...], build: Callable[[], ClauseElement]) -> Plan:
+        """A plan of somebody else's making, compiled once for its shape; of rare shapes at every call."""
+        if len(self._plans) >= MOST_PLANS and shape not in self._plans:
+            return compile_plan(build(), self.dialect)
+        return self._plan(shape, build)
 
     def delete(self) -> Plan:
         """Delete the row with this primary key."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent_system.database import plans
 from agent_system.errors import CursorError
 from agent_system.models import Tool, ToolUsage
 from tests.statements import recorded_statements
@@ -183,3 +184,17 @@ async def test_iter_lets_others_write_in_between(em: EntityManager) -> None:
     async for tool in em.tools.iter(batch=2):
         await em.tools.update(tool.id, {"category": "seen"})
     assert await em.tools.count(category="seen") == 6
+
+
+async def test_a_filter_is_compiled_once_for_each_set_of_columns(
+    em: EntityManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await em.agents.create_many([{"name": f"a {n}", "description": "x" if n % 2 else None} for n in range(5)])
+    await em.agents.find(description="x")
+    await em.agents.find(description=None)
+    compiled: list[Any] = []
+    monkeypatch.setattr(plans, "compile_plan", lambda *arguments, **_: compiled.append(arguments))
+    found = [len(await em.agents.find(description=text)) for text in ("x", "y", None)]
+
+    assert found == [2, 0, 3]
+    assert not compiled

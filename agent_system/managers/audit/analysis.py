@@ -10,7 +10,7 @@ from sqlalchemy import Integer, cast, func, literal, select
 from agent_system.database.dialects.expressions import utc_hour
 from agent_system.managers.core.entities import stored_key, stored_type
 from agent_system.managers.core.moments import aware
-from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.where import conditions
 from agent_system.models import metadata
 from agent_system.models.columns import Real
 from agent_system.types import EventOutcome
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import TablePlans
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
     from agent_system.models import Event
 
 __all__ = ["EventAnalysis", "EventErrors", "EventPerformance", "EventSequence", "Rank"]

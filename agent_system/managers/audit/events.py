@@ -16,7 +16,7 @@ from agent_system.managers.core.audit import audit_context, current_audit_contex
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.entities import stored_key, stored_type
 from agent_system.managers.core.moments import aware
-from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.where import conditions
 from agent_system.models import Event
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agent_system.managers.core.audit import AuditContext
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
 
 __all__ = ["EventManager"]
 

@@ -14,7 +14,7 @@ from agent_system.database.dialects.expressions import unindexed, utc_day, utc_h
 from agent_system.database.plans import TablePlans, shared_plans
 from agent_system.errors import ValidationError
 from agent_system.managers.core.moments import within
-from agent_system.managers.core.pagination import equals
+from agent_system.managers.core.where import equals
 from agent_system.models import Message, metadata
 
 if TYPE_CHECKING:

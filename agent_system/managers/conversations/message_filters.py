@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sqlalchemy import and_, true
 
 from agent_system.managers.core.filters import between, known_only
-from agent_system.managers.core.pagination import equals
+from agent_system.managers.core.where import equals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

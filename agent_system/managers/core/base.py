@@ -15,11 +15,13 @@ from agent_system.managers.core.audit import in_audit_context
 from agent_system.managers.core.failures import explained
 from agent_system.managers.core.insertion import write_all
 from agent_system.managers.core.loading import load_relations
-from agent_system.managers.core.pagination import PageRequest, equals, parse_order
+from agent_system.managers.core.pagination import PageRequest
 from agent_system.managers.core.patches import PatchWork, patched_column
 from agent_system.managers.core.rules import TableRules
+from agent_system.managers.core.selecting import Selection
 from agent_system.managers.core.steps import in_chunks, in_steps
 from agent_system.managers.core.store import Check, Revision, RowStore
+from agent_system.managers.core.where import equals
 
 if TYPE_CHECKING:
     import builtins
@@ -31,15 +33,15 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor, Work
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import TablePlans
-    from agent_system.managers.core.pagination import Page, Where
+    from agent_system.managers.core.pagination import Page
+    from agent_system.managers.core.where import Where
 
 __all__ = ["Manager"]
 
 Row = TypeVar("Row", bound=SQLModel)
 T = TypeVar("T")
 
-DEFAULT_PAGE = 100
-ITER_PAGE = 500
+DEFAULT_PAGE, ITER_PAGE = 100, 500
 
 
 class Manager(Generic[Row]):
@@ -233,11 +235,11 @@ class Manager(Generic[Row]):
 
     async def find(self, **values: Any) -> builtins.list[Row]:
         """Return all rows with these values, in the order of their ids; None matches a column without a value."""
-        return await self.select(parse_order(self.plans, None).apply(self.query(values)))
+        return await self._db.read(Selection(self.plans, values).reading())
 
     async def find_one(self, **values: Any) -> Row | None:
         """Return the first row with these values, or None."""
-        rows = await self.select(parse_order(self.plans, None).apply(self.query(values)).limit(1))
+        rows = await self._db.read(Selection(self.plans, values).reading(limit=1))
         return rows[0] if rows else None
 
     async def list(
@@ -262,7 +264,7 @@ class Manager(Generic[Row]):
             CursorError: The cursor belongs to another order or filter.
         """
         wanted = PageRequest(self.plans, where, order_by, limit)
-        page = wanted.page(await self.select(wanted.apply(self.query(), after)))
+        page = wanted.page(await self._db.read(wanted.reading(after)))
         await load_relations(self._db, self.entity, page.items, include)
         return page
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from agent_system.errors import NotFoundError, ValidationError
-from agent_system.managers.core.pagination import attribute
 from agent_system.managers.core.validation import KEY_SUFFIX
+from agent_system.managers.core.where import attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.core.json_edits import merged
-from agent_system.managers.core.pagination import attribute
+from agent_system.managers.core.where import attribute
 from agent_system.models.columns import Json
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from sqlmodel import SQLModel
 
 from agent_system.database.dialects.substrings import contains_text
 from agent_system.errors import ValidationError
-from agent_system.managers.core.pagination import attribute
+from agent_system.managers.core.where import attribute
 from agent_system.models.codec import encode_text
 from agent_system.models.columns import Text
 

@@ -17,7 +17,7 @@ from agent_system.managers.core.audit import current_audit_context
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
 from agent_system.managers.core.names import find_by_name
-from agent_system.managers.core.pagination import equals
+from agent_system.managers.core.where import equals
 from agent_system.models.columns import Text, UtcDateTime
 from agent_system.models.naming import name_key
 

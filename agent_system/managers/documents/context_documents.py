@@ -12,9 +12,9 @@ from agent_system.managers.core.asking import DEFAULT_HITS, Asked
 from agent_system.managers.core.audit import current_audit_context
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.json_edits import has_item, with_items, without_items
-from agent_system.managers.core.pagination import equals
 from agent_system.managers.core.searching import RowSearch
 from agent_system.managers.core.store import differing
+from agent_system.managers.core.where import equals
 from agent_system.managers.documents.document_filters import DocumentFilter
 from agent_system.managers.documents.document_versions import DocumentVersionManager
 from agent_system.models import ContextDocument, DocumentVersion

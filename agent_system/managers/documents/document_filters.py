@@ -8,7 +8,7 @@ from sqlalchemy import and_, or_, true
 
 from agent_system.managers.core.filters import between, known_only, tags_of
 from agent_system.managers.core.json_edits import has_item
-from agent_system.managers.core.pagination import equals
+from agent_system.managers.core.where import equals
 from agent_system.types import LifecycleStatus
 
 if TYPE_CHECKING:

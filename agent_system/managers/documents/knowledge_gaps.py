@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from agent_system.errors import TransitionError
 from agent_system.managers.core.base import Manager
-from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.where import conditions
 from agent_system.models import KnowledgeGap, metadata
 from agent_system.types import KnowledgeGapStatus
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agent_system.database.executor import Executor
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
 
 __all__ = ["KnowledgeGapManager"]
 

@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
-from agent_system.managers.core.pagination import conditions
 from agent_system.managers.core.pruning import delete_in_parts
+from agent_system.managers.core.where import conditions
 from agent_system.managers.documents.context_documents import ContextDocumentManager
 from agent_system.models import KnowledgeUsage, metadata
 from agent_system.types import KnowledgeUse, LifecycleStatus
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from agent_system.managers.core.pagination import Page, Where
+    from agent_system.managers.core.pagination import Page
+    from agent_system.managers.core.where import Where
     from agent_system.models import ContextDocument
 
 __all__ = ["DocumentUse", "KnowledgeUsageManager"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from agent_system.managers.core.base import Manager
-from agent_system.managers.core.pagination import conditions
 from agent_system.managers.core.store import differing
+from agent_system.managers.core.where import conditions
 from agent_system.models import Document
 from agent_system.types import DocumentStatus
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent_system.database.executor import Executor
-    from agent_system.managers.core.pagination import Page, Where
+    from agent_system.managers.core.pagination import Page
+    from agent_system.managers.core.where import Where
 
 __all__ = ["DocumentManager"]
 

@@ -13,8 +13,8 @@ from agent_system.clock import utc_now
 from agent_system.database.plans import compile_plan
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
-from agent_system.managers.core.pagination import conditions, equals
 from agent_system.managers.core.pruning import delete_in_parts
+from agent_system.managers.core.where import conditions, equals
 from agent_system.managers.telemetry.task_context import TaskContext
 from agent_system.models import File, FileAccess, metadata
 from agent_system.types import FILE_OPERATION_LEGACY, FileOperation
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import Plan
-    from agent_system.managers.core.pagination import Page, Where
+    from agent_system.managers.core.pagination import Page
+    from agent_system.managers.core.where import Where
 
 __all__ = ["FileManager", "FileStatistics", "FileUse", "TaskUse"]
 

@@ -8,7 +8,7 @@ from sqlalchemy import and_, select
 
 from agent_system.errors import ValidationError
 from agent_system.managers.core.moments import within
-from agent_system.managers.core.pagination import conditions, equals
+from agent_system.managers.core.where import conditions, equals
 from agent_system.managers.ledger.names import model_reference, project_reference
 from agent_system.models import metadata
 from agent_system.models.naming import name_key
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from agent_system.database.plans import TablePlans
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
     from agent_system.managers.ledger.names import GivenHost, GivenModel, GivenProject
 
 __all__ = ["UsageFilters", "usage_conditions"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import within
-from agent_system.managers.core.pagination import equals
+from agent_system.managers.core.where import equals
 from agent_system.managers.ledger.model_usage_reports import (
     DayUsage,
     ModelPerformance,

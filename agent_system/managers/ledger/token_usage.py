@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from agent_system.database.executor import Executor
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
     from agent_system.managers.ledger.fields import UsageFields
     from agent_system.managers.ledger.filters import UsageFilters
     from agent_system.managers.ledger.tracking import TrackedCall, UsageBatch

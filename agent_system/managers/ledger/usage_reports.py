@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Select
 
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
     from agent_system.managers.ledger.filters import UsageFilters
 
 __all__ = ["UsageReports"]

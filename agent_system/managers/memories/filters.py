@@ -8,7 +8,7 @@ from sqlalchemy import and_, literal_column, or_, select, true
 
 from agent_system.errors import ValidationError
 from agent_system.managers.core.filters import between, known_only, one_of, tags_of
-from agent_system.managers.core.pagination import equals
+from agent_system.managers.core.where import equals
 from agent_system.models import metadata
 from agent_system.types import MemoryKind, MemoryStatus
 

@@ -9,7 +9,7 @@ from sqlalchemy import literal, select
 from agent_system.database.dialects.expressions import transaction_lock
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
-from agent_system.managers.core.pagination import equals
+from agent_system.managers.core.where import equals
 from agent_system.models import Workspace
 
 if TYPE_CHECKING:

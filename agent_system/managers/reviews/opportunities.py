@@ -10,7 +10,7 @@ from sqlalchemy import select
 from agent_system.errors import TransitionError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.entities import stored_key, stored_type
-from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.where import conditions
 from agent_system.models import OptimizationOpportunity, metadata
 from agent_system.types import OpportunityStatus
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent_system.database.executor import Executor
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
     from agent_system.managers.reviews.findings import Finding
     from agent_system.types import Effort
 

@@ -13,7 +13,7 @@ from agent_system.errors import NotFoundError, ValidationError
 from agent_system.managers.audit.events import EventManager
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.entities import stored_key, stored_type
-from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.where import conditions
 from agent_system.managers.reviews.counters import counted, is_due, next_review, reviewed, types_of
 from agent_system.managers.reviews.findings import Finding, findings
 from agent_system.managers.reviews.opportunities import OpportunityManager
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
 
 __all__ = ["Observation", "ReviewManager", "ReviewTrigger"]
 

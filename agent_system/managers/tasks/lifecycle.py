@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.clock import utc_now
 from agent_system.managers.core.base import Manager
-from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.where import conditions
 from agent_system.managers.tasks.activities import ActivityLog, ActivityManager
 from agent_system.managers.tasks.states import RESUMABLE, RETRIABLE, check_is_one_of
 from agent_system.managers.tasks.store import TaskStore
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
-    from agent_system.managers.core.pagination import Page, Where
+    from agent_system.managers.core.pagination import Page
     from agent_system.managers.core.store import Check
+    from agent_system.managers.core.where import Where
     from agent_system.models import TaskActivity
 
 __all__ = ["TaskLifecycle"]

@@ -11,7 +11,7 @@ from sqlalchemy import func, literal, select
 from agent_system.database.dialects.durations import epoch_bucket, seconds_between
 from agent_system.errors import ValidationError
 from agent_system.managers.core.moments import aware
-from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.where import conditions
 from agent_system.managers.tasks.states import ENDED
 from agent_system.managers.tasks.statistics import TaskStatistics
 from agent_system.models import metadata
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import TablePlans
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
     from agent_system.models import Task
 
 __all__ = ["TaskDimension", "TaskDurations", "TaskGroup", "TaskReports", "TaskTrend", "TaskWithCalls"]

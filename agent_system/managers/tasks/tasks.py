@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from agent_system.clock import utc_now
 from agent_system.errors import NotFoundError, ValidationError
-from agent_system.managers.core.pagination import conditions
+from agent_system.managers.core.where import conditions
 from agent_system.managers.tasks.dependencies import (
     DependencyManager,
     WaitingTask,
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
-    from agent_system.managers.core.pagination import Page, Where
+    from agent_system.managers.core.pagination import Page
+    from agent_system.managers.core.where import Where
     from agent_system.managers.tasks.store import TaskStore
     from agent_system.models import Task, TaskDependency
 

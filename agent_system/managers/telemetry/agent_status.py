@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.moments import aware
-from agent_system.managers.core.pagination import conditions
 from agent_system.managers.core.pruning import delete_in_parts
+from agent_system.managers.core.where import conditions
 from agent_system.managers.telemetry.secrets import redact, redact_text
 from agent_system.managers.telemetry.task_context import TaskContext
 from agent_system.models import AgentStatusEntry, metadata
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agent_system.database.executor import Executor
-    from agent_system.managers.core.pagination import Page, Where
+    from agent_system.managers.core.pagination import Page
+    from agent_system.managers.core.where import Where
 
 __all__ = ["AgentStatusManager", "StatusSummary"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from agent_system.errors import ValidationError
 from agent_system.managers.core.moments import within
-from agent_system.managers.core.pagination import conditions, equals
+from agent_system.managers.core.where import conditions, equals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from agent_system.database.plans import TablePlans
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
 
 __all__ = ["CallFilters", "call_conditions"]
 

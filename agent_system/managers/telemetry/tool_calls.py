@@ -14,8 +14,8 @@ from sqlalchemy import and_, exists, not_, or_, select, update
 
 from agent_system.errors import ValidationError
 from agent_system.managers.core.base import Manager
-from agent_system.managers.core.pagination import conditions
 from agent_system.managers.core.pruning import delete_in_parts
+from agent_system.managers.core.where import conditions
 from agent_system.managers.tasks.states import ENDED
 from agent_system.managers.telemetry.call_fields import (
     LONGEST_ERROR,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncIterator, Mapping
 
-    from agent_system.managers.core.pagination import Where
+    from agent_system.managers.core.where import Where
 
 __all__ = ["ToolCallRecorder"]
 

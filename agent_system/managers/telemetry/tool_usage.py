@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agent_system.database.executor import Executor
-    from agent_system.managers.core.pagination import Page, Where
+    from agent_system.managers.core.pagination import Page
+    from agent_system.managers.core.where import Where
     from agent_system.models import ToolUsage
 
 __all__ = ["CallBucket", "TaskTokens", "ToolUsageManager"]
