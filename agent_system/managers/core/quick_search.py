@@ -7,6 +7,7 @@ them through.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agent_system.managers.core.allowing import GROWTH, MOST_FOUND
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from agent_system.managers.core.allowing import Best
     from agent_system.managers.core.asking import Wanted
     from agent_system.managers.core.condition_plans import Bound
+    from agent_system.managers.core.vector_search import Owners
     from agent_system.managers.core.word_search import WordSearch
     from agent_system.search.query import Query
 
@@ -38,10 +40,11 @@ class QuickSearch(Generic[Row]):
     Args:
         plans: The table's.
         words: Its words.
+        vectors_by: The column of `embeddings` that leads to a row.
     """
 
-    def __init__(self, plans: TablePlans[Row], words: WordSearch) -> None:
-        self.reads: SearchReads[Row] = SearchReads(plans)
+    def __init__(self, plans: TablePlans[Row], words: WordSearch, vectors_by: str) -> None:
+        self.reads: SearchReads[Row] = SearchReads(plans, vectors_by)
         self._words = words
 
     async def first_page(
@@ -87,6 +90,11 @@ class QuickSearch(Generic[Row]):
         """The rows of some keys that are wanted, by key; None when there is no plan for it."""
         bound = await self.reads.bound(db, wanted)
         return None if bound is None else await self.reads.rows(db, bound, keys)
+
+    async def owners(self, db: DatabaseManager, wanted: Wanted) -> Owners | None:
+        """What finds the rows that are wanted by the numbers of vectors; None when there is no plan for it."""
+        bound = await self.reads.bound(db, wanted)
+        return None if bound is None else partial(self.reads.owners, db, bound)
 
     async def _bound(self, db: DatabaseManager, query: Query, wanted: Wanted) -> Bound | None:
         return await self.reads.bound(db, wanted) if self._words.can_find(db, query) else None

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor, Work
     from agent_system.database.manager import DatabaseManager
+    from agent_system.managers.core.asking import Wanted
     from agent_system.managers.core.base import Manager
-    from agent_system.managers.core.vector_search import Condition
+    from agent_system.managers.core.vector_search import Owners
     from agent_system.search.embedding.embedder import Embedder
     from agent_system.search.index import TextIndex
 
@@ -179,9 +180,15 @@ class RowVectors:
     # Searching.
 
     async def find(
-        self, embedder: Embedder, text: str, condition: Condition, *, is_scoped: bool
+        self, embedder: Embedder, text: str, wanted: Wanted, owners: Owners | None = None
     ) -> list[tuple[Any, float]]:
         """The keys of the rows whose texts are most like one, the most alike first, and how alike they are.
+
+        Args:
+            embedder: In whose model.
+            text: What they are compared with.
+            wanted: Among which rows.
+            owners: What finds those of these rows that have some vectors, in less time than a unit of work takes.
 
         Raises:
             EmbeddingError: The text has no vector.
@@ -199,7 +206,7 @@ class RowVectors:
         if search is None:
             engine = self._manager.plans.dialect.name
             search = self._searches[model_id] = VectorSearch(self.rows, model_id, embedder.dimensions, engine)
-        found = await search.find(self._db, query, condition, is_scoped=is_scoped)
+        found = await search.find(self._db, query, wanted, owners)
         # Known from now on, unless the model may be taken back, or is gone.
         if found and not self._db.in_transaction:
             self._models[name] = model_id

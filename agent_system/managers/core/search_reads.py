@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from sqlalchemy import bindparam, select
 
 from agent_system.managers.core.condition_plans import ConditionPlans, bind
+from agent_system.models import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +40,13 @@ class SearchReads(Generic[Row]):
 
     Args:
         plans: The table's.
+        vectors_by: The column of `embeddings` that leads to a row.
     """
 
-    def __init__(self, plans: TablePlans[Row]) -> None:
+    def __init__(self, plans: TablePlans[Row], vectors_by: str) -> None:
         self._table = plans
+        embeddings = metadata.tables["embeddings"]
+        self._number, self._owner = embeddings.c.id, embeddings.c[vectors_by]
         self._key = plans.columns["id"]
         self._key_position = plans.hydrate.keys.index("id")
         self._plans = ConditionPlans(plans.dialect)
@@ -74,15 +78,22 @@ class SearchReads(Generic[Row]):
 
     async def allowed(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any]) -> set[Any]:
         """Those of some keys whose rows meet a condition."""
-        return {row[0] for row in await self._among(db, bound, keys, self._key)}
+        return {row[0] for row in await self._among(db, bound, keys, select(self._key), self._key)}
 
     async def rows(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any]) -> dict[Any, Row]:
         """The rows of some keys that meet a condition, by key."""
         hydrate, position = self._table.hydrate, self._key_position
-        found = await self._among(db, bound, keys, *self._table.table.columns)
+        found = await self._among(db, bound, keys, select(*self._table.table.columns), self._key)
         return {row[position]: hydrate(row) for row in found}
 
-    async def _among(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any], *columns: Any) -> list[Any]:
+    async def owners(self, db: DatabaseManager, bound: Bound, numbers: Sequence[int]) -> dict[int, Any]:
+        """The keys of the rows, by the numbers of their vectors, of which a condition holds."""
+        columns = select(self._number, self._owner).join(self._table.table, self._owner == self._key)
+        return {row[0]: row[1] for row in await self._among(db, bound, numbers, columns, self._number)}
+
+    async def _among(
+        self, db: DatabaseManager, bound: Bound, keys: Sequence[Any], columns: Select[Any], key: Any
+    ) -> list[Any]:
         found: list[Any] = []
         for start in range(0, len(keys), MOST_AT_ONCE):
             part = keys[start : start + MOST_AT_ONCE]
@@ -90,11 +101,10 @@ class SearchReads(Generic[Row]):
             names = [f"key_{number}" for number in range(size)]
 
             def build(condition: ColumnElement[bool], names: Sequence[str] = names) -> Select[Any]:
-                binds = [bindparam(name, type_=self._key.type) for name in names]
-                return select(*columns).where(self._key.in_(binds), condition)
+                return columns.where(key.in_([bindparam(name, type_=key.type) for name in names]), condition)
 
             values = [*part, *[part[-1]] * (size - len(part))]
-            kind = (len(columns), size)
+            kind = (key.table.name, len(columns.selected_columns), size)
             plan, parameters = self._plans.plan(kind, bound, build, **dict(zip(names, values, strict=True)))
             found += await db.fetch(plan, parameters)
         return found

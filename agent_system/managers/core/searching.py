@@ -79,7 +79,9 @@ class RowSearch(Generic[Row]):
         words, plans = self._words, self._manager.plans
         if words is None:
             return None
-        return self._db.shared.get(("quick", self._index.name), lambda: QuickSearch(plans, words))
+        return self._db.shared.get(
+            ("quick", self._index.name), lambda: QuickSearch(plans, words, self._index.vectors_by)
+        )
 
     @cached_property
     def _reranking(self) -> Reranking:
@@ -118,8 +120,11 @@ class RowSearch(Generic[Row]):
     async def _quickly(self, asked: Asked, wanted: Wanted, place: Place | None) -> Outcome[Row] | None:
         """Ask the words in memory; None when these find nothing, or cannot tell."""
         quick, query = self._quick, asked.query
-        if quick is None or asked.mode == "vector":
+        if quick is None:
             return None
+        if asked.mode == "vector":
+            alike = [Found.by("vector", *one) for one in await self._alike(asked, wanted, ()) or ()]
+            return await self._page(quick, wanted, asked.limit, _behind(place, alike))
         if place is None and asked.limit < MOST_FOUND and not asked.asks_vectors:
             outcome = await quick.first_page(self._db, query, wanted, asked.limit)
             # Of what has no word as it was typed, the database finds the parts of words.
@@ -127,8 +132,13 @@ class RowSearch(Generic[Row]):
         said = await quick.found(self._db, query, wanted)
         if not said:
             return None
-        found = _behind(place, self._fused(asked, said, await self._alike(asked, wanted, said)))
-        rows = await quick.rows(self._db, wanted, [one.key for one in found[: asked.limit]])
+        found = self._fused(asked, said, await self._alike(asked, wanted, said))
+        return await self._page(quick, wanted, asked.limit, _behind(place, found))
+
+    async def _page(
+        self, quick: QuickSearch[Row], wanted: Wanted, limit: int, found: list[Found]
+    ) -> Outcome[Row] | None:
+        rows = await quick.rows(self._db, wanted, [one.key for one in found[:limit]])
         return None if rows is None else (found, rows)
 
     async def _slowly(self, asked: Asked, wanted: Wanted, place: Place | None) -> Outcome[Row]:
@@ -160,7 +170,8 @@ class RowSearch(Generic[Row]):
         try:
             if len(said) >= MOST_FOUND and asked.words_lead(MOST_FOUND):
                 return await self._reranking.alike(self._db, embedder, asked.text, [one.key for one in said])
-            return await self.vectors.find(embedder, asked.text, wanted.conditions, is_scoped=wanted.names_a_scope)
+            owners = None if self._quick is None else await self._quick.owners(self._db, wanted)
+            return await self.vectors.find(embedder, asked.text, wanted, owners)
         except EmbeddingError as exc:
             if asked.mode != "auto":
                 raise

@@ -20,17 +20,19 @@ from agent_system.managers.core.vector_memory import PART, VectorMemory, rank
 from agent_system.search.matrix import best_of, likeness_of, vectors_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
     from agent_system.managers.core.allowing import Best
+    from agent_system.managers.core.asking import Wanted
     from agent_system.search.embedding.embedder import Vectors
     from agent_system.search.vector_rows import VectorRows
 
     Condition: TypeAlias = Callable[[Executor], ColumnElement[bool]]
+    Owners: TypeAlias = Callable[[Sequence[int]], Awaitable[Mapping[int, Any]]]
 
 __all__ = ["VectorSearch"]
 
@@ -68,18 +70,19 @@ class VectorSearch:
         return self._memory.size_bytes
 
     async def find(
-        self, db: DatabaseManager, query: Vectors, condition: Condition, *, is_scoped: bool
+        self, db: DatabaseManager, query: Vectors, wanted: Wanted, owners: Owners | None = None
     ) -> list[tuple[Any, float]]:
         """The keys of the rows whose vectors are most like one, the most alike first, and how alike they are.
 
         Args:
             db: The database, which may be bound to a scope.
             query: (dimensions,) float32, of length 1.
-            condition: Makes the condition that must hold for a row, in the unit of work.
-            is_scoped: Whether an index leads to the rows for which it holds.
+            wanted: Among which rows.
+            owners: What finds those of these rows that have some vectors; None: a unit of work does.
         """
-        if not is_scoped and not db.is_scoped:
-            return await self._find_in_all(db, query, condition)
+        condition = wanted.conditions
+        if not wanted.names_a_scope and not db.is_scoped:
+            return await self._find_in_all(db, query, condition, owners)
         found = await db.read(
             lambda executor: self._rows.of_scope(executor, self._model_id, condition(executor), FEW_VECTORS + 1)
         )
@@ -97,11 +100,13 @@ class VectorSearch:
         )
         return await self._let_through(db, await self._best(db, query, MOST_FOUND, own), condition)
 
-    async def _find_in_all(self, db: DatabaseManager, query: Vectors, condition: Condition) -> list[tuple[Any, float]]:
+    async def _find_in_all(
+        self, db: DatabaseManager, query: Vectors, condition: Condition, owners: Owners | None
+    ) -> list[tuple[Any, float]]:
         count = LOOKED_AT
         while count <= MOST_LOOKED_AT:
             best = await self._best(db, query, count, None)
-            found = await self._let_through(db, best, condition)
+            found = await self._let_through(db, best, condition, owners)
             if len(found) >= MOST_FOUND or len(best[0]) < count:
                 return found[:MOST_FOUND]
             # As many as should do if the next ones are let through as these were.
@@ -116,7 +121,9 @@ class VectorSearch:
             best = await self._memory.best(db, query, count, numbers)
         return await self._scan(db, query, count, among) if best is None else best
 
-    async def _let_through(self, db: DatabaseManager, best: Best, condition: Condition) -> list[tuple[Any, float]]:
+    async def _let_through(
+        self, db: DatabaseManager, best: Best, condition: Condition, owners: Owners | None = None
+    ) -> list[tuple[Any, float]]:
         def work(executor: Executor) -> dict[int, Any]:
             wanted = condition(executor)
             keys: dict[int, Any] = {}
@@ -124,7 +131,10 @@ class VectorSearch:
                 keys.update(self._rows.keys_of(executor, part, wanted))
             return keys
 
-        keys = await db.read(work) if best[0] else {}
+        keys: Mapping[int, Any] = {}
+        if best[0]:
+            # Many are no business of the loop's thread.
+            keys = await db.read(work) if owners is None or len(best[0]) > LOOKED_AT else await owners(best[0])
         return [(keys[number], likeness) for number, likeness in zip(*best, strict=True) if number in keys]
 
     async def _scan(self, db: DatabaseManager, query: Vectors, count: int, among: list[int] | None) -> Best:
