@@ -6,6 +6,7 @@ has; a search that asks four times for a few rows each would hardly do anything 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import bindparam, select
@@ -35,6 +36,16 @@ MOST_AT_ONCE = SIZES[-1]
 """How many keys can be asked for at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is read of some rows."""
+
+    name: str
+    key: Any
+    """The column by which they are told."""
+    columns: Select[Any]
+
+
 class SearchReads(Generic[Row]):
     """Reads rows of one table.
 
@@ -46,8 +57,12 @@ class SearchReads(Generic[Row]):
     def __init__(self, plans: TablePlans[Row], vectors_by: str) -> None:
         self._table = plans
         embeddings = metadata.tables["embeddings"]
-        self._number, self._owner = embeddings.c.id, embeddings.c[vectors_by]
-        self._key = plans.columns["id"]
+        key = self._key = plans.columns["id"]
+        owner = embeddings.c[vectors_by]
+        self._keys = _Read("keys", key, select(key))
+        self._rows = _Read("rows", key, select(*plans.table.columns))
+        owners = select(embeddings.c.id, owner).join(plans.table, owner == key)
+        self._owners = _Read("owners", embeddings.c.id, owners)
         self._key_position = plans.hydrate.keys.index("id")
         self._plans = ConditionPlans(plans.dialect)
 
@@ -78,22 +93,19 @@ class SearchReads(Generic[Row]):
 
     async def allowed(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any]) -> set[Any]:
         """Those of some keys whose rows meet a condition."""
-        return {row[0] for row in await self._among(db, bound, keys, select(self._key), self._key)}
+        return {row[0] for row in await self._among(db, bound, keys, self._keys)}
 
     async def rows(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any]) -> dict[Any, Row]:
         """The rows of some keys that meet a condition, by key."""
         hydrate, position = self._table.hydrate, self._key_position
-        found = await self._among(db, bound, keys, select(*self._table.table.columns), self._key)
+        found = await self._among(db, bound, keys, self._rows)
         return {row[position]: hydrate(row) for row in found}
 
     async def owners(self, db: DatabaseManager, bound: Bound, numbers: Sequence[int]) -> dict[int, Any]:
         """The keys of the rows, by the numbers of their vectors, of which a condition holds."""
-        columns = select(self._number, self._owner).join(self._table.table, self._owner == self._key)
-        return {row[0]: row[1] for row in await self._among(db, bound, numbers, columns, self._number)}
+        return {row[0]: row[1] for row in await self._among(db, bound, numbers, self._owners)}
 
-    async def _among(
-        self, db: DatabaseManager, bound: Bound, keys: Sequence[Any], columns: Select[Any], key: Any
-    ) -> list[Any]:
+    async def _among(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any], what: _Read) -> list[Any]:
         found: list[Any] = []
         for start in range(0, len(keys), MOST_AT_ONCE):
             part = keys[start : start + MOST_AT_ONCE]
@@ -101,11 +113,12 @@ class SearchReads(Generic[Row]):
             names = [f"key_{number}" for number in range(size)]
 
             def build(condition: ColumnElement[bool], names: Sequence[str] = names) -> Select[Any]:
-                return columns.where(key.in_([bindparam(name, type_=key.type) for name in names]), condition)
+                binds = [bindparam(name, type_=what.key.type) for name in names]
+                return what.columns.where(what.key.in_(binds), condition)
 
             values = [*part, *[part[-1]] * (size - len(part))]
-            kind = (key.table.name, len(columns.selected_columns), size)
-            plan, parameters = self._plans.plan(kind, bound, build, **dict(zip(names, values, strict=True)))
+            others = dict(zip(names, values, strict=True))
+            plan, parameters = self._plans.plan((what.name, size), bound, build, **others)
             found += await db.fetch(plan, parameters)
         return found
 
