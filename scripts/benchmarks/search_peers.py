@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sqlite3
 import struct
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
-__all__ = ["Chroma", "LangGraph", "Ours", "Peer", "RawFts", "SqliteVec"]
+__all__ = ["OTHER", "Chroma", "LangGraph", "Ours", "Peer", "RawFts", "SqliteVec"]
 
 LOT = 1_000
 FOUND = 10
+OTHER = "other"
 
 
 class Known:
@@ -56,7 +58,9 @@ class Peer(ABC):
 
     name: str
     kind: str
-    """`text`, `vector`, `hybrid` or `user`, by which a figure is compared."""
+    """`text`, `vector`, `hybrid`, `user`, or `other` durability."""
+    adds = True
+    """Whether its inserts are measured; those of one store are once."""
 
     @abstractmethod
     async def fill(self, corpus: Corpus, vectors: Vectors) -> None:
@@ -65,6 +69,11 @@ class Peer(ABC):
     @abstractmethod
     async def add(self, key: int, text: str, vector: Any) -> None:
         """Store one more."""
+
+    async def add_together(self, rows: Sequence[tuple[int, str, Any]]) -> None:
+        """Store some more, each by itself; at the same time, where that is possible."""
+        for row in rows:
+            await self.add(*row)
 
     @abstractmethod
     async def find(self, question: Question, vector: Any) -> list[int]:
@@ -84,8 +93,10 @@ class Store:
 
     def __init__(self, url: str | Path, durability: str, embedder: Known) -> None:
         self.db = DatabaseManager(url, durability=durability)
-        self.embedder = embedder
+        self.other = DatabaseManager(url, durability="normal" if durability == "full" else "full")
         self.em = EntityManager(self.db, embedder=embedder)
+        self.other_em = EntityManager(self.other, embedder=embedder)
+        self.users: list[str] = []
         self._is_filled = False
 
     async def fill(self, corpus: Corpus) -> None:
@@ -94,6 +105,8 @@ class Store:
             return
         self._is_filled = True
         await self.db.connect()
+        await self.other.connect()
+        self.users = corpus.users
         for start in range(0, len(corpus.texts), LOT):
             part = slice(start, start + LOT)
             pairs = zip(corpus.texts[part], corpus.users[part], strict=True)
@@ -104,18 +117,19 @@ class Store:
         """Close the database."""
         if self._is_filled:
             self._is_filled = False
+            await self.other.disconnect()
             await self.db.disconnect()
 
 
 class Ours(Peer):
     """Our search in one mode."""
 
-    def __init__(self, store: Store, name: str, kind: str, **filters: Any) -> None:
+    def __init__(self, store: Store, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
         self._store = store
-        self._mode = "text" if kind == "user" else kind
-        self._filters = filters
+        self._mode = "text" if kind in {"user", OTHER} else kind
+        self.adds = kind in {"text", OTHER}
 
     async def fill(self, corpus: Corpus, vectors: Vectors) -> None:  # noqa: ARG002
         """Store all memories."""
@@ -123,12 +137,17 @@ class Ours(Peer):
 
     async def add(self, key: int, text: str, vector: Any) -> None:  # noqa: ARG002
         """Remember one more, with its place in the index and its vector."""
-        await self._store.em.memories.remember(f"new-{key}", text)
+        em = self._store.other_em if self.kind == OTHER else self._store.em
+        await em.memories.remember(self._store.users[key % len(self._store.users)], text)
+
+    async def add_together(self, rows: Sequence[tuple[int, str, Any]]) -> None:
+        """Store some more at the same time."""
+        await asyncio.gather(*(self.add(*row) for row in rows))
 
     async def find(self, question: Question, vector: Any) -> list[int]:  # noqa: ARG002
         """The keys of the ten best."""
         filters: Any = {"user_id": question.user} if self.kind == "user" else {}
-        hits = await self._store.em.memories.search(question.text, mode=self._mode, **filters, **self._filters)
+        hits = await self._store.em.memories.search(question.text, mode=self._mode, **filters)
         return [hit.item.id for hit in hits]
 
     async def close(self) -> None:
@@ -268,6 +287,10 @@ class LangGraph(Peer):
     async def add(self, key: int, text: str, vector: Any) -> None:  # noqa: ARG002
         """Store one more."""
         await self._store.aput(("memories",), str(key), {"text": text})
+
+    async def add_together(self, rows: Sequence[tuple[int, str, Any]]) -> None:
+        """Store some more at the same time."""
+        await asyncio.gather(*(self.add(*row) for row in rows))
 
     async def find(self, question: Question, vector: Any) -> list[int]:  # noqa: ARG002
         """The keys of the ten best."""
