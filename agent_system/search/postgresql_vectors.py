@@ -42,25 +42,24 @@ CREATE OR REPLACE FUNCTION agent_system_floats(value bytea, dimensions integer) 
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 20000 AS $$
 DECLARE
   numbers real[];
-  high integer;
-  upper integer;
+  bits integer;
   exponent integer;
-  mantissa integer;
+  behind integer := 0;
 BEGIN
   IF length(value) <> 4 * dimensions OR current_setting('{FOUND}', true) = 'on' THEN
     RETURN NULL;
   END IF;
   numbers := array_fill(0::real, ARRAY[dimensions]);
-  FOR place IN 0 .. dimensions - 1 LOOP
-    high := get_byte(value, 4 * place + 3);
-    upper := get_byte(value, 4 * place + 2);
-    exponent := ((high & 127) << 1) | (upper >> 7);
+  FOR place IN 1 .. dimensions LOOP
+    bits := (get_byte(value, behind + 3) << 24) | (get_byte(value, behind + 2) << 16)
+      | (get_byte(value, behind + 1) << 8) | get_byte(value, behind);
+    behind := behind + 4;
+    exponent := (bits >> 23) & 255;
     IF exponent > 141 THEN
       RETURN NULL;
-    END IF;
-    IF exponent > 101 THEN
-      mantissa := ((upper | 128) << 16) | (get_byte(value, 4 * place + 1) << 8) | get_byte(value, 4 * place);
-      numbers[place + 1] := (CASE WHEN high > 127 THEN -mantissa ELSE mantissa END) * power(2::float8, exponent - 150);
+    ELSIF exponent > 101 THEN
+      numbers[place] := CASE WHEN bits < 0 THEN -((bits & 8388607) | 8388608) ELSE (bits & 8388607) | 8388608 END
+        * power(2::float8, exponent - 150);
     END IF;
   END LOOP;
   RETURN numbers;
