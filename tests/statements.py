@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 EXECUTORS = (SqliteExecutor, PostgresExecutor)
-VERBS = ("execute", "fetch", "insert", "change", "change_many")
+VERBS = ("execute", "fetch", "insert", "insert_many", "change", "change_many")
 
 
 @contextmanager
 def recorded_statements() -> Iterator[list[str]]:
     """Give a list that grows by every statement that runs in the block; those that begin and end transactions do not.
 
-    `change_many` is one statement however many rows it writes.
+    `insert_many` and `change_many` are one statement however many rows they write.
     """
     statements: list[str] = []
     patches = [

@@ -39,7 +39,7 @@ def in_parts(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]
         start += size
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def repeat_marked_values(sql: str, rows: int) -> str:
     """Return an INSERT of one row that ends with its values, parameters as question marks, as one of many rows."""
     before, _, values = sql.partition(" VALUES ")
