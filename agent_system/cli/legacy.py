@@ -43,7 +43,10 @@ def legacy(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Databases of older systems (*.db).", show_default=False)],
     database: Annotated[
-        str | None, typer.Option(help="The database that gets the rows, if not the one of --url.", show_default=False)
+        str | None,
+        typer.Option(
+            "--url", "--database", help="The database that gets the rows; also before the command.", show_default=False
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; the database stays as it is.")

@@ -65,7 +65,7 @@ def test_an_import_tells_what_became_of_every_row(
     assert row[1:3] == ["links", "2"]
     assert json.loads(row[4])["id"] == 2
 
-    code, out, _ = command("import", "legacy", old, "--json", "--database", migrated_url)
+    code, out, _ = command("import", "legacy", old, "--json", "--url", migrated_url)
     (report,) = json.loads(out)
     (links,) = [table for table in report["tables"] if table["table"] == "links"]
     assert (code, links["read"], links["written"], links["skipped"], links["rejected"]) == (0, 2, 0, 1, 1)

@@ -9,7 +9,6 @@ from agent_system.importers.legacy.conflicts import Suffix
 from agent_system.importers.legacy.converters import (
     NOW,
     constant,
-    count,
     flag,
     future,
     integer,
@@ -21,14 +20,13 @@ from agent_system.importers.legacy.converters import (
     word,
 )
 from agent_system.importers.legacy.description import Table
+from agent_system.importers.legacy.jobs import JOB_STATUS, OVER, job_columns
 from agent_system.importers.legacy.keeping import metadata
 from agent_system.models import TodoItem
 from agent_system.types import (
     GOAL_STATUS_LEGACY,
-    JOB_STATUS_LEGACY,
     LOG_LEVEL_LEGACY,
     GoalStatus,
-    JobStatus,
     LogLevel,
     TodoStatus,
 )
@@ -44,10 +42,8 @@ __all__ = ["TABLES"]
 CREATED = moment("created_at", "updated_at", NOW)
 UPDATED = moment("updated_at", "created_at", NOW)
 PRIORITY = integer("priority", 5, low=1, high=10)
-OVER = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 TODO_STATUS_LEGACY = {"done": TodoStatus.COMPLETED, "canceled": TodoStatus.CANCELLED}
 
-_job_status = word("status", JobStatus, JobStatus.PENDING, JOB_STATUS_LEGACY)
 _job_over_at = moment("completed_at", "updated_at", "created_at", NOW)
 _todo_status = word("status", TodoStatus, TodoStatus.PENDING, TODO_STATUS_LEGACY)
 _todo_done_at = moment("completed_at", "updated_at", "created_at", NOW)
@@ -65,7 +61,7 @@ def _end(row: SourceRow, when: Converter, *, is_over: bool) -> datetime | None:
 
 
 def _job_end(row: SourceRow) -> datetime | None:
-    return _end(row, _job_over_at, is_over=_job_status(row) in OVER)
+    return _end(row, _job_over_at, is_over=JOB_STATUS(row) in OVER)
 
 
 def _todo_end(row: SourceRow) -> datetime | None:
@@ -82,20 +78,14 @@ QUEUE = Table(
     identity=("id", "task_type", "payload", "created_at"),
     needs=frozenset({"task_type", "payload", "max_retries"}),
     columns={
-        "task_type": text("task_type", "unknown", empty=False),
-        "payload": json_value("payload"),
+        **job_columns(payload="payload", retries="retries", max_retries="max_retries"),
         # Theirs ran the higher one first, too.
         "priority": PRIORITY,
-        "status": _job_status,
-        "retries": count("retries", 0),
-        "max_retries": count("max_retries", 3),
-        "error_message": text("error_message"),
         "assigned_to": text("assigned_to"),
         "created_by": text("created_by"),
         "respond_to": json_value("respond_to"),
         "responded": flag("responded", default=False),
         "memorized": flag("memorized", default=False),
-        "scheduled_for": future("scheduled_for"),
         "started_at": moment("started_at"),
         "completed_at": _job_end,
         "created_at": CREATED,

@@ -11,10 +11,8 @@ from agent_system.importers.legacy.converters import (
     constant,
     count,
     flag,
-    future,
     integer,
     json_object,
-    json_value,
     moment,
     reference,
     required,
@@ -23,6 +21,7 @@ from agent_system.importers.legacy.converters import (
 )
 from agent_system.importers.legacy.description import Table
 from agent_system.importers.legacy.items import ITEM, items_of
+from agent_system.importers.legacy.jobs import JOB_STATUS, OVER, job_columns
 from agent_system.managers.promises.chat_states import MISSED_MESSAGE
 from agent_system.models import PromiseDependency
 from agent_system.types import (
@@ -30,7 +29,6 @@ from agent_system.types import (
     LOG_LEVEL_LEGACY,
     PROMISE_STATUS_LEGACY,
     ConversationStatus,
-    JobStatus,
     LogLevel,
     MessageRole,
     PromiseStatus,
@@ -43,10 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["LEFT_OUT", "TABLES"]
 
 HIGHEST, LOWEST = 10, 1
-ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 _priority = integer("priority", 5, low=LOWEST, high=HIGHEST)
-_job_status = word("status", JobStatus, JobStatus.PENDING, JOB_STATUS_LEGACY)
 _processed_at = moment("processed_at", "created_at")
 _is_bot = flag("is_bot_message", default=False)
 _is_active = flag("is_active", default=True)
@@ -58,14 +54,9 @@ def _turned_priority(row: SourceRow) -> int:
     return HIGHEST + LOWEST - int(_priority(row))
 
 
-def _status(row: SourceRow) -> JobStatus:
-    found: JobStatus = _job_status(row)
-    return found
-
-
 def _completed_at(row: SourceRow) -> Any:
     spelled = str(row.raw.get("status") or "").strip().casefold()
-    return _processed_at(row) if JOB_STATUS_LEGACY.get(spelled, spelled) in ENDED else None
+    return _processed_at(row) if JOB_STATUS_LEGACY.get(spelled, spelled) in OVER else None
 
 
 def _role(row: SourceRow) -> MessageRole:
@@ -148,14 +139,8 @@ SERVER_TASKS = Table(
     identity=("id", "task_type", "task_data", "created_at"),
     needs=frozenset({"task_type", "task_data", "scheduled_for"}),
     columns={
-        "task_type": text("task_type", "unknown", empty=False),
-        "payload": json_value("task_data"),
+        **job_columns(payload="task_data", retries="attempts", max_retries="max_attempts"),
         "priority": _turned_priority,
-        "status": _status,
-        "retries": count("attempts", 0),
-        "max_retries": count("max_attempts", 3),
-        "error_message": text("error_message"),
-        "scheduled_for": future("scheduled_for"),
         "completed_at": _completed_at,
         "created_at": moment("created_at", "processed_at", NOW),
     },
@@ -170,7 +155,7 @@ MISSED_MESSAGES = Table(
         "task_type": _missed_type,
         "payload": _missed,
         "chat_id": integer("chat_id"),
-        "status": _status,
+        "status": JOB_STATUS,
         "error_message": text("error_message"),
         "completed_at": _completed_at,
         "meta": json_object("metadata"),
