@@ -54,7 +54,8 @@ async def import_legacy(
 
     The file is only read, and only in a copy, for which the temporary folder (`TMPDIR`) needs the room. Each page of
     rows is written with its entries in the books in one transaction, so that an import that was killed goes on where it
-    was.
+    was. A row that was brought over is known by what never changes in it; what its system has changed in it since does
+    not follow, because it may have been worked on here.
 
     Args:
         em: The facade over a connected database.

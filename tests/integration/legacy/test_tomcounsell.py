@@ -66,6 +66,10 @@ async def test_promises_wait_for_what_they_depend_on(em: EntityManager, make_fil
         ("promises", 3, 3, 0),
         ("promises.dependencies", 2, 1, 1),
     ]
+    # What has changed there since does not follow.
+    ended = [(3, -100, 1, "first", "code", "completed", THEN, THEN, None)]
+    assert (await import_legacy(em, make_file(PROMISES, name="later.db", promises=ended))).total("skipped") == 1
+    assert (await em.promises.require(first.id)).status is first.status
 
 
 async def test_the_most_urgent_server_task_stays_the_most_urgent(em: EntityManager, make_file: MakeFile) -> None:
