@@ -83,23 +83,26 @@ NEAREST = f"""
 CREATE OR REPLACE FUNCTION agent_system_nearest(
   index_name text, owner text, model bigint, dimensions integer, query bytea, most integer, least_rows bigint
 ) RETURNS TABLE (id bigint, vector bytea)
-LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = 'off' SET enable_bitmapscan = 'off' SET enable_sort = 'off'
-SET hnsw.iterative_scan = 'relaxed_order' SET hnsw.ef_search = '40' SET {FOUND} = 'off' AS $$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = 'off' SET enable_bitmapscan = 'off' SET enable_sort = 'off' AS $$
 DECLARE
-  wanted real[] := agent_system_floats(query, dimensions);
+  -- Loads the extension, or what it is set to would not be known to it.
+  wanted halfvec := agent_system_floats(query, dimensions)::halfvec;
+  scan text := current_setting('hnsw.iterative_scan', true);
+  width text := current_setting('hnsw.ef_search', true);
 BEGIN
   IF NOT agent_system_is_sound(index_name, least_rows) THEN
     RETURN QUERY SELECT NULL::bigint, NULL::bytea;
     RETURN;
   END IF;
-  PERFORM set_config('hnsw.ef_search', least(1000, greatest(200, most))::text, true);
-  PERFORM set_config('{FOUND}', 'on', true);
+  -- Not as SET of the function: only a superuser may give it settings of an extension, or of our own.
+  PERFORM set_config('hnsw.iterative_scan', 'relaxed_order', true),
+    set_config('hnsw.ef_search', least(1000, greatest(200, most))::text, true), set_config('{FOUND}', 'on', true);
   RETURN QUERY EXECUTE format(
     'SELECT e.id, e.vector FROM embeddings e WHERE e.model_id = %1$s AND e.%2$I IS NOT NULL'
-    ' ORDER BY agent_system_floats(e.vector, %3$s)::halfvec(%3$s) <#> $1::halfvec(%3$s) LIMIT %4$s',
-    model, owner, dimensions, most
+    ' ORDER BY agent_system_floats(e.vector, %3$s)::halfvec(%3$s) <#> $1 LIMIT %4$s', model, owner, dimensions, most
   ) USING wanted;
+  PERFORM set_config('hnsw.iterative_scan', coalesce(scan, 'off'), true),
+    set_config('hnsw.ef_search', coalesce(width, '40'), true), set_config('{FOUND}', 'off', true);
   IF NOT agent_system_is_sound(index_name, least_rows) THEN
     RETURN QUERY SELECT NULL::bigint, NULL::bytea;
   END IF;

@@ -152,19 +152,33 @@ async def test_the_server_is_asked_by_its_index(db: DatabaseManager, em: EntityM
     assert scans >= 1
 
 
-async def test_who_may_not_install_it_is_told_so_and_compares_in_memory(
+async def test_who_may_not_install_it_is_told_so_and_may_use_it_once_it_is_there(
     migrated_url: str, db: DatabaseManager, em: EntityManager
 ) -> None:
     async with db.transaction():
         with pytest.raises(TransactionError):
             await em.embeddings.build_index()
-    await run(db, "DO $$ BEGIN CREATE ROLE plain LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
-    await run(db, "GRANT ALL ON ALL TABLES IN SCHEMA public TO plain")
-    plain = make_url(migrated_url).set(username="plain").render_as_string()
-    async with DatabaseManager(plain, auto_migrate=False, settings=db.settings) as other:
-        mine = EntityManager(other, embedder=EMBEDDER)
-        with pytest.raises(ConfigurationError, match="CREATE EXTENSION vector"):
-            await mine.embeddings.build_index()
-        assert (await scores(mine, "train"))[0] == pytest.approx(1.0)
-    await run(db, "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM plain")
-    await run(db, "DROP ROLE plain")
+    await run(db, "CREATE ROLE plain LOGIN")
+    try:
+        # Owns the tables, and is no superuser.
+        await run(db, "GRANT postgres TO plain")
+        plain = make_url(migrated_url).set(username="plain").render_as_string()
+        async with DatabaseManager(plain, auto_migrate=False, settings=db.settings) as other:
+            mine = EntityManager(other, embedder=EMBEDDER)
+            with pytest.raises(ConfigurationError, match="CREATE EXTENSION vector"):
+                await mine.embeddings.build_index()
+            assert (await scores(mine, "train"))[0] == pytest.approx(1.0)
+            await run(db, "CREATE EXTENSION vector")
+            assert await mine.embeddings.build_index() == ["idx_embeddings_hnsw_memory_1"]
+            in_memory_before = in_memory(mine)
+            await mine.memories.remember("u1", "found by the index")
+            assert (await scores(mine, "found by the index"))[0] == pytest.approx(1.0)
+            assert in_memory(mine) == in_memory_before
+            async with other.transaction():
+                assert (await scores(mine, "train"))[0] == pytest.approx(1.0)
+                settings = "SELECT current_setting('agent_system.is_found'), current_setting('hnsw.ef_search')"
+                assert await run(other, settings) == [("off", "40")]
+            await mine.embeddings.drop_index()
+    finally:
+        await run(db, "REASSIGN OWNED BY plain TO postgres")
+        await run(db, "DROP ROLE plain")
