@@ -63,6 +63,7 @@ def main(arguments: list[str]) -> int:
         rounds=options.rounds,
         limit_seconds=options.seconds,
         freeze=options.freeze,
+        searchable=not options.no_search,
         counts=_counts(options.rows),
     )
     if options.scale:
@@ -111,6 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--contenders", type=_names(CONTENDERS), metavar="CONTENDER,...")
     parser.add_argument("--durability", choices=DURABILITIES, default="both")
     parser.add_argument("--freeze", action="store_true", help="call gc.freeze() before each run, for everybody")
+    parser.add_argument(
+        "--no-search", action="store_true", help="without the full-text index of messages, for everybody"
+    )
     parser.add_argument(
         "--scale", action="store_true", help="instead: tables of 10^3 to 10^6 rows, no larger than --rows"
     )

@@ -44,6 +44,8 @@ class Plan:
     limit_seconds: float = 1.0
     freeze: bool = False
     """Whether the garbage collector skips what was there before each run, as `gc.freeze()` makes it."""
+    searchable: bool = True
+    """Whether messages are kept in the full-text index."""
     counts: Counts = field(default_factory=Counts)
 
 
@@ -98,6 +100,7 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Report:
             conversations=counts.conversations,
             messages=counts.messages,
             usage_rows=counts.usage_rows,
+            searchable=plan.searchable,
         )
         workers = {name: stack.enter_context(_worker(name)) for name in installed}
         summaries: list[Summary] = []

@@ -40,6 +40,7 @@ AGENT_COLUMNS = (
 STAMPS = ("created_at", "updated_at")
 # So many that no two of 64 coroutines write to the same one at a time: without a lock some contenders lose updates.
 CHATS = 500
+INDEXING = tuple(f"messages{log}_a{event}" for log in ("", "_changes") for event in "iud")
 LONG_AGO = "2020-01-01 00:00:00.000000"
 
 
@@ -88,14 +89,25 @@ class Templates:
         conversations: How many conversations the template `history` holds.
         messages: How many messages it holds, spread evenly and interleaved over the conversations.
         usage_rows: How many calls to models, and to tools, the template `ledger` holds.
+        searchable: Whether messages are kept in the full-text index and in the log of its changes.
     """
 
-    def __init__(self, folder: Path, *, agents: int, conversations: int, messages: int, usage_rows: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        agents: int,
+        conversations: int,
+        messages: int,
+        usage_rows: int,
+        searchable: bool = True,
+    ) -> None:
         self._folder = folder
         self._agents = agents
         self._conversations = conversations
         self._messages = messages
         self._usage_rows = usage_rows
+        self._searchable = searchable
 
     def path(self, name: str) -> Path:
         """The file of a template."""
@@ -127,6 +139,8 @@ class Templates:
                 columns = ("id", "display_name", "created_at", "updated_at", "metadata")
                 connection.executemany(insert_statement("user_identities", columns), people)
                 fill(connection)
+                for trigger in () if self._searchable else INDEXING:
+                    connection.execute(f"DROP TRIGGER {trigger}")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         unfinished.rename(path)
 
