@@ -77,14 +77,16 @@ class QuickSearch(Generic[Row]):
         found = await self._of_all(db, query, limit + 1, read)
         return None if found is None else (found, rows)
 
-    async def found(self, db: DatabaseManager, query: Query, wanted: Wanted) -> list[Found] | None:
-        """The best rows, at most `MOST_FOUND`, the best first; None when memory cannot tell."""
+    async def found(
+        self, db: DatabaseManager, query: Query, wanted: Wanted, enough: int = MOST_FOUND
+    ) -> list[Found] | None:
+        """The best rows, the best first, so many at least where there are; None when memory cannot tell."""
         bound = await self._bound(db, query, wanted)
         if bound is None:
             return None
         if wanted.names_a_scope or db.is_scoped:
             return await self._of_scope(db, query, bound)
-        return await self._of_all(db, query, MOST_FOUND, lambda keys: self.reads.allowed(db, bound, keys))
+        return await self._of_all(db, query, enough, lambda keys: self.reads.allowed(db, bound, keys))
 
     async def rows(self, db: DatabaseManager, wanted: Wanted, keys: list[Any]) -> dict[Any, Row] | None:
         """The rows of some keys that are wanted, by key; None when there is no plan for it."""

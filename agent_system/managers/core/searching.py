@@ -12,7 +12,7 @@ from sqlalchemy import select
 from agent_system.errors import EmbeddingError
 from agent_system.managers.core.allowing import MOST_FOUND
 from agent_system.managers.core.quick_search import QuickSearch
-from agent_system.managers.core.reranking import Reranking
+from agent_system.managers.core.reranking import RERANKED, Reranking
 from agent_system.managers.core.row_vectors import RowVectors
 from agent_system.managers.core.word_search import WordSearch
 from agent_system.search.fusion import fused
@@ -129,7 +129,9 @@ class RowSearch(Generic[Row]):
             outcome = await quick.first_page(self._db, query, wanted, asked.limit)
             # Of what has no word as it was typed, the database finds the parts of words.
             return outcome if outcome is not None and outcome[0] else None
-        said = await quick.found(self._db, query, wanted)
+        # What vectors decide among comes first, so that the first page needs no more.
+        is_short = place is None and asked.limit < RERANKED and asked.words_lead(RERANKED)
+        said = await quick.found(self._db, query, wanted, RERANKED if is_short else MOST_FOUND)
         if not said:
             return None
         found = self._fused(asked, said, await self._alike(asked, wanted, said))
@@ -168,8 +170,9 @@ class RowSearch(Generic[Row]):
         if embedder is None or not asked.asks_vectors:
             return None
         try:
-            if len(said) >= MOST_FOUND and asked.words_lead(MOST_FOUND):
-                return await self._reranking.alike(self._db, embedder, asked.text, [one.key for one in said])
+            if len(said) >= RERANKED and asked.words_lead(RERANKED):
+                best = [one.key for one in said[:RERANKED]]
+                return await self._reranking.alike(self._db, embedder, asked.text, best)
             owners = None if self._quick is None else await self._quick.owners(self._db, wanted)
             return await self.vectors.find(embedder, asked.text, wanted, owners)
         except EmbeddingError as exc:
