@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from agent_system.errors import ForeignKeyError
+from agent_system.errors import ForeignKeyError, ScopeError
 from agent_system.managers.core.audit import audit_context
 from agent_system.managers.core.steps import ROWS_BETWEEN_YIELDS, in_steps
 from agent_system.models import Agent, Message
@@ -106,3 +106,17 @@ async def test_messages_that_come_together_follow_each_other_whatever_they_hold(
     assert [message.model for message in stored[:8]] == ["small", *[None] * 6, "small"]
     current = await em.conversations.require(conversation.id)
     assert (current.head_message_id, current.message_count) == (stored[-1].id, 300)
+
+
+async def test_what_many_write_at_once_in_a_scope_is_all_checked(em: EntityManager) -> None:
+    ada, eve = [await em.users.create({"username": name}) for name in ("ada", "eve")]
+    hers = em.scoped(user_id=ada.id)
+    data: list[dict[str, Any]] = [{"name": f"agent {n}"} for n in range(20)]
+    data[7]["user_id"] = eve.id
+    made = await asyncio.gather(*(hers.agents.create(one) for one in data), return_exceptions=True)
+
+    assert isinstance(made[7], ScopeError)
+    agents = [one for one in made if isinstance(one, Agent)]
+    assert [agent.name for agent in agents] == [f"agent {n}" for n in range(20) if n != 7]
+    assert {agent.user_id for agent in await em.agents.find()} == {ada.id}
+    assert await hers.agents.count() == len(agents) == 19

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from agent_system.database.manager import DatabaseManager
 from agent_system.database.transactions import Transaction
@@ -181,12 +181,30 @@ class ScopedDatabase(DatabaseManager):
 
     def bound(self, work: Work[T]) -> Work[T]:
         """A unit of work over the rows of the scope."""
-        guard = self._guard
+        return _BoundWork(self._guard, work)
 
-        def run(executor: Executor) -> T:
-            return work(ScopedExecutor(executor, guard))
 
-        return run
+class _BoundWork(Generic[T]):
+    """A unit of work over the rows of a scope; one that can be done with others is done with those of its scope."""
+
+    __slots__ = ("_guard", "work")
+
+    def __init__(self, guard: Guard, work: Work[T]) -> None:
+        self._guard = guard
+        self.work: Any = work
+
+    def __call__(self, executor: Executor) -> T:
+        result: T = self.work(ScopedExecutor(executor, self._guard))
+        return result
+
+    def kind(self) -> object | None:
+        """See `agent_system.database.groups.Companion`."""
+        kind = self.work.kind() if hasattr(self.work, "kind") else None
+        return None if kind is None else (self._guard, kind)
+
+    def do_with(self, executor: Executor, others: Sequence[_BoundWork[T]]) -> None:
+        """See `agent_system.database.groups.Companion`."""
+        self.work.do_with(ScopedExecutor(executor, self._guard), [other.work for other in others])
 
 
 class _ScopedTransaction(Transaction):
