@@ -116,15 +116,22 @@ class FileImport:
         report = TableReport(table=table.label, target=writer.target.name)
         understanding = Understanding(self._system.name, table, writer.target, self._reading)
         linking = Linking(table, writer.target, self._references, self._book) if table.links else None
-        fit = WholePages.fit(table, writer.target)
-        pages = WholePages(table, writer.target, self._reading, understanding) if fit else None
+        pages = WholePages(table, writer.target, self._reading, understanding) if WholePages.fit(table) else None
         reader = self._reader(table)
         await writer.begin(*understanding.keys)
 
         def next_page() -> WholePage | list[ReadyRow | Fate] | None:
-            if pages is not None:
-                with uncollected():
-                    return pages.page(reader.columns, rows) if (rows := reader.rows(PAGE)) else None
+            with uncollected():
+                return read_page() if pages is None else read_columns(pages)
+
+        def read_columns(pages: WholePages) -> WholePage | list[ReadyRow | Fate] | None:
+            rows = reader.rows(PAGE)
+            found = pages.page(reader.columns, rows) if rows else None
+            if linking is not None and isinstance(found, list):
+                linking.remember(each.row.raw for each in found)
+            return found
+
+        def read_page() -> list[ReadyRow | Fate]:
             found: list[ReadyRow | Fate] = []
             while not found:
                 rows = reader.page(PAGE)

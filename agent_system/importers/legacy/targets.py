@@ -92,16 +92,25 @@ class Target:
         Raises:
             ValidationError: They were refused.
         """
-        columns = self._validator.create_columns(data, count, without=self._dated)
-        manager = self.manager
-        if type(manager).normalise is Manager.normalise and type(manager).fill_in is Manager.fill_in:
-            return columns
+        manager = type(self.manager)
+        if manager.normalise is Manager.normalise and manager.fill_in is Manager.fill_in:
+            return self._validator.create_columns(data, count, without=self._dated)
+        rows = self.complete_rows(data, count)
+        return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+    def complete_rows(self, data: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
+        """Check the columns of many new rows, and complete them as `complete` does with each.
+
+        Raises:
+            ValidationError: They were refused.
+        """
+        columns = self._validator.create_columns(data, count)
         names = list(columns)
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         for row in rows:
-            manager.normalise(row)
-            manager.fill_in(row)
-        return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+            self.manager.normalise(row)
+            self.manager.fill_in(row)
+        return rows
 
     def encode_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
         """Encode those of the columns that the database would not fill in the same way itself."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from agent_system.errors import ValidationError
 from agent_system.importers.legacy.columns import SourcePage, whole
@@ -18,6 +19,7 @@ from agent_system.importers.legacy.converters import OWN_ID
 from agent_system.importers.legacy.description import Placeholder
 from agent_system.importers.legacy.pages import Fate, ReadyRow
 from agent_system.importers.legacy.rows import LEGACY
+from agent_system.importers.legacy.understanding import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,11 +73,15 @@ class WholePages:
         self._understanding = understanding
         self._columns = [(name, convert) for name, convert in table.columns.items() if convert is not OWN_ID]
 
+        # Others are understood by columns, too, and become rows again.
+        self._are_written = (
+            not table.links and target.is_alike and all(isinstance(rule, InPages) for rule in table.conflicts or ())
+        )
+
     @staticmethod
-    def fit(table: Table, target: Target) -> bool:
-        """Whether rows of a table can be written column by column."""
-        is_plain = table.only is None and table.expand is None and not table.links
-        return is_plain and target.is_alike and all(isinstance(rule, InPages) for rule in table.conflicts or ())
+    def fit(table: Table) -> bool:
+        """Whether rows of a table can be understood column by column: each of its rows is one row here."""
+        return table.only is None and table.expand is None
 
     def page(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> WholePage | list[ReadyRow | Fate]:
         """Understand rows of these columns; row by row where it cannot be done otherwise."""
@@ -90,7 +96,7 @@ class WholePages:
     def _by_rows(self, page: SourcePage) -> list[ReadyRow | Fate]:
         return self._understanding.page(page.named_rows())
 
-    def _understand(self, page: SourcePage) -> WholePage | None:
+    def _understand(self, page: SourcePage) -> WholePage | list[ReadyRow | Fate] | None:
         data = {name: whole(convert, page) for name, convert in self._columns}
         positions: Sequence[int] = range(len(page))
         digests = self._understanding.digests([page.column(name) for name in self._table.identity])
@@ -102,6 +108,8 @@ class WholePages:
                 return None
             kept = [position not in page.rejected for position in positions]
             positions, digests = list(compress(positions, kept)), list(compress(digests, kept))
+            if not positions:
+                return [*rejected]
             data = {name: list(compress(values, kept)) for name, values in data.items()}
         if any(Placeholder in set(map(type, values)) for values in data.values()):
             # Rows that stand for others are made one by one.
@@ -112,6 +120,8 @@ class WholePages:
             moments = data.get("created_at", [None] * len(positions))
             ids = self._understanding.own_ids(moments, numbers, digests)
             data.update(dict.fromkeys(own, ids))
+        if not self._are_written:
+            return [*rejected, *self._rows(page, positions, digests, data)]
         self._keep(page, positions, data)
         values = self._target.complete_columns(data, len(positions))
         return WholePage(
@@ -123,6 +133,18 @@ class WholePages:
             rejected=rejected,
             by_rows=partial(self._by_rows, page),
         )
+
+    def _rows(
+        self, page: SourcePage, positions: Sequence[int], digests: Sequence[bytes], data: dict[str, Sequence[Any]]
+    ) -> list[ReadyRow]:
+        """Complete rows of what was understood in columns."""
+        columns = [page.column(link.source) for link in self._table.links]
+        links = {position for position in positions if any(column[position] is not None for column in columns)}
+        complete = self._target.complete_rows(data, len(positions))
+        return [
+            ReadyRow(page.row(position), UUID(bytes=digest), values, position in links, NOTHING)
+            for position, digest, values in zip(positions, digests, complete, strict=True)
+        ]
 
     def _keep(self, page: SourcePage, positions: Sequence[int], data: dict[str, Sequence[Any]]) -> None:
         """Add what the columns could not hold to the metadata."""

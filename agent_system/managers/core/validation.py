@@ -114,6 +114,9 @@ class RowValidator(Generic[Row]):
         values: dict[str, Sequence[Any]] = {key: [value] * count for key, value in self.constants.items()}
         for key, column in data.items():
             values[key] = self._check_column(key, column)
+        moments = [key for key in self._moments if key not in values and key not in without]
+        if moments:
+            values.update(dict.fromkeys(moments, [self._clock()] * count))
         for key, make in self._factories:
             if key not in values and key not in without:
                 values[key] = [make() for _ in range(count)]
