@@ -54,7 +54,8 @@ class Target:
         self.has_metadata = "meta" in plans.columns
 
     @cached_property
-    def _validator(self) -> RowValidator[Any]:
+    def validator(self) -> RowValidator[Any]:
+        """What checks and completes rows."""
         # Without the columns that managers keep for themselves: an importer brings what they were.
         return RowValidator(self.manager.plans)
 
@@ -75,7 +76,7 @@ class Target:
         Raises:
             ValidationError: They were refused.
         """
-        values = self._validator.create_values(data)
+        values = self.validator.create_values(data)
         self.manager.normalise(values)
         self.manager.fill_in(values)
         return values
@@ -94,7 +95,7 @@ class Target:
         """
         manager = type(self.manager)
         if manager.normalise is Manager.normalise and manager.fill_in is Manager.fill_in:
-            return self._validator.create_columns(data, count, without=self._dated)
+            return self.validator.create_columns(data, count, without=self._dated)
         rows = self.complete_rows(data, count)
         return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
@@ -104,7 +105,7 @@ class Target:
         Raises:
             ValidationError: They were refused.
         """
-        columns = self._validator.create_columns(data, count)
+        columns = self.validator.create_columns(data, count)
         names = list(columns)
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         for row in rows:
@@ -196,7 +197,7 @@ class Target:
         """The defaults that the database has, too."""
         return {
             key: value
-            for key, value in self._validator.constants.items()
+            for key, value in self.validator.constants.items()
             if (value is None) == (self.columns[key].server_default is None)
             and (value is not None or self.columns[key].nullable)
         }
