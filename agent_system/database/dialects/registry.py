@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent_system.database.dialects.base import Backend
     from agent_system.settings import DatabaseSettings
 
-__all__ = ["prepare_backend", "private_copy"]
+__all__ = ["prepare_backend", "private_copy", "writes_side_by_side"]
 
 
 def prepare_backend(url: URL, settings: DatabaseSettings, *, makes: bool) -> tuple[URL, Backend]:
@@ -59,3 +59,8 @@ async def private_copy(url: URL, folder: Path) -> Path | None:
     with translated():
         await asyncio.to_thread(copy_file, Path(str(url.database)), copy)
     return copy
+
+
+def writes_side_by_side(url: URL) -> bool:
+    """Whether two transactions of one process can write at the same time; SQLite's would wait for each other."""
+    return url.get_backend_name() != "sqlite"

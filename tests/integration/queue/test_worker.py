@@ -460,6 +460,20 @@ async def test_jobs_of_short_handlers_are_claimed_ahead_and_given_back(em: Entit
     assert {(job.status, job.retries) for job in found} == {(JobStatus.COMPLETED, 0), (JobStatus.PENDING, 0)}
 
 
+async def test_many_short_jobs_are_each_done_once(em: EntityManager) -> None:
+    worker = Worker(concurrency=8)
+    done: list[int] = []
+
+    @worker.handler("short")
+    async def short(context: JobContext) -> None:
+        done.append(context.job.id)
+
+    jobs = await em.queue.enqueue_many([{"task_type": "short"}] * 600)
+    await worker.run(em, until_idle=True)
+    assert sorted(done) == [job.id for job in jobs]
+    assert await em.queue.count(status=JobStatus.COMPLETED, lease_token=1) == 600
+
+
 def test_two_handlers_of_one_type_are_refused(worker: Worker) -> None:
     async def handle(_context: JobContext) -> None:
         """Do nothing."""
