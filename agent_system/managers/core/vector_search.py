@@ -83,22 +83,23 @@ class VectorSearch:
         condition = wanted.conditions
         if not wanted.names_a_scope and not db.is_scoped:
             return await self._find_in_all(db, query, condition, owners)
-        found = await db.read(
-            lambda executor: self._rows.of_scope(executor, self._model_id, condition(executor), FEW_VECTORS + 1)
-        )
-        if len(found) > FEW_VECTORS:
-            return await self._find_in_scope(db, query, condition, MOST_OF_SCOPE)
-        keys = {number: key for number, key, _ in found}
-        best = rank([(number, vector) for number, _, vector in found], self._dimensions, query, MOST_FOUND)
-        return [(keys[number], likeness) for number, likeness in zip(*best, strict=True)]
+        return await self._find_in_scope(db, query, condition, MOST_OF_SCOPE)
 
     async def _find_in_scope(
         self, db: DatabaseManager, query: Vectors, condition: Condition, most: int | None
     ) -> list[tuple[Any, float]]:
-        own = await db.read(
-            lambda executor: self._rows.numbers_of_scope(executor, self._model_id, condition(executor), most)
-        )
-        return await self._let_through(db, await self._best(db, query, MOST_FOUND, own), condition)
+        def work(executor: Executor) -> tuple[dict[int, Any], list[tuple[int, bytes]] | None]:
+            own = self._rows.of_scope(executor, self._model_id, condition(executor), most)
+            # Their numbers first: to sort the vectors of 10,000 rows takes 190 ms, and to sort their numbers 20.
+            are_few = len(own) <= FEW_VECTORS
+            return own, self._rows.of_numbers(executor.trusted, self._model_id, list(own)) if are_few else None
+
+        own, vectors = await db.read(work)
+        if vectors is None:
+            best = await self._best(db, query, MOST_FOUND, list(own))
+        else:
+            best = rank(vectors, self._dimensions, query, MOST_FOUND)
+        return [(own[number], likeness) for number, likeness in zip(*best, strict=True)]
 
     async def _find_in_all(
         self, db: DatabaseManager, query: Vectors, condition: Condition, owners: Owners | None
