@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from sqlalchemy import and_, literal_column, or_, select, true
@@ -85,8 +86,7 @@ class MemoryFilter:
             *between(plans.columns["timestamp"], filters),
         ]
         if not filters.get("include_expired", False):
-            expiry = plans.columns["expires_at"]
-            self._conditions.append(or_(expiry.is_(None), expiry > now))
+            self._conditions.append(or_(_stays(plans), plans.columns["expires_at"] > now))
 
     @property
     def names_a_scope(self) -> bool:
@@ -99,7 +99,9 @@ class MemoryFilter:
         return and_(true(), *whose, *self._conditions)
 
     def _status(self) -> list[ColumnElement[bool]]:
-        status = self._filters.get("status", MemoryStatus.ACTIVE)
+        if "status" not in self._filters:
+            return [_is_active(self._plans)]
+        status = self._filters["status"]
         return [] if status is None else [equals(self._plans, "status", status)]
 
     def _tags(self) -> list[ColumnElement[bool]]:
@@ -127,3 +129,17 @@ class MemoryFilter:
             message = f"memories.min_importance: {least!r} is no whole number"
             raise ValidationError(message, field="min_importance", entity="Memory")
         return [self._plans.columns["importance"] >= least]
+
+
+# What nearly every call asks for is made once: an expression takes SQLAlchemy ten microseconds.
+
+
+@lru_cache
+def _is_active(plans: TablePlans[Memory]) -> ColumnElement[bool]:
+    return equals(plans, "status", MemoryStatus.ACTIVE)
+
+
+@lru_cache
+def _stays(plans: TablePlans[Memory]) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = plans.columns["expires_at"].is_(None)
+    return condition
