@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_system.importers.legacy import converters as words
+from agent_system.importers.legacy.accounts import person
 from agent_system.importers.legacy.columns import SourcePage, whole
 from agent_system.importers.legacy.keeping import metadata
 from agent_system.importers.legacy.references import References
@@ -55,6 +56,8 @@ COLUMNS = {
     "future": words.future("value"),
     "reference": words.reference("value", "things"),
     "needed": words.reference("value", "things", otherwise="reject"),
+    "person": person("value"),
+    "known person": person("value", "things"),
     "metadata": metadata(("id", "value")),
     "had": metadata(("id",), "value"),
     **{f"usage {name}": convert for name, convert in TOKEN_USAGE.columns.items()},

@@ -9,11 +9,14 @@ from uuid import UUID, uuid5
 from pwdlib.hashers.bcrypt import BcryptHasher
 
 from agent_system.errors import DuplicateKeyError
+from agent_system.importers.legacy.columns import InColumns, SourcePage
 from agent_system.importers.legacy.description import Placeholder
 from agent_system.importers.legacy.references import reference_key
 from agent_system.importers.legacy.rows import LEGACY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent_system.entity_manager import EntityManager
     from agent_system.importers.legacy.converters import Converter
     from agent_system.importers.legacy.rows import SourceRow
@@ -74,7 +77,19 @@ def person(name: str, source: str | None = None) -> Converter:
             row.lose_reference(name, source, keep=False)
         return str(value)
 
-    return convert
+    def column(page: SourcePage) -> Sequence[str | None]:
+        values = page.column(name)
+        find = page.reading.references.find
+        known: dict[Any, str | None] = {None: None}
+        for value in {value for value in values if value.__class__ is str and value}:
+            found = value if source is None else find(source, value)
+            if found is not None:
+                known[value] = str(found)
+        return [
+            known[value] if value in known else page.convert(convert, position) for position, value in enumerate(values)
+        ]
+
+    return InColumns(convert, column)
 
 
 @lru_cache(maxsize=10_000)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent_system.importers.legacy.accounts import person
+from agent_system.importers.legacy.columns import InColumns
 from agent_system.importers.legacy.conflicts import Merge
 from agent_system.importers.legacy.converters import (
     NOW,
@@ -36,7 +37,12 @@ VECTORS = ("embedding", "embedding_nomic")
 SPACE, VECTOR = "space", "vector"
 """The columns of a row that stands for one vector: the model with its dimensions, and the numbers."""
 # Everything else that they wrote there is where a message of a person came from: discord, email, sms ...
-ROLES = {"artie": MessageRole.ASSISTANT, "response": MessageRole.ASSISTANT, **MESSAGE_ROLE_LEGACY}
+KNOWN_ROLES = {
+    **{role.value: role for role in MessageRole},
+    "artie": MessageRole.ASSISTANT,
+    "response": MessageRole.ASSISTANT,
+    **MESSAGE_ROLE_LEGACY,
+}
 
 IDENTITIES = Table(
     source="user_identities",
@@ -60,10 +66,8 @@ IDENTITIES = Table(
 )
 
 
-def _role(row: SourceRow) -> MessageRole:
-    spelled = str(row.raw.get("message_type") or "").strip().casefold()
-    known = {role.value: role for role in MessageRole} | ROLES
-    return known.get(spelled, MessageRole.USER)
+def _role(message_type: Any) -> MessageRole:
+    return KNOWN_ROLES.get(str(message_type or "").strip().casefold(), MessageRole.USER)
 
 
 def _numbers(value: Any) -> list[float] | None:
@@ -112,7 +116,10 @@ MESSAGES = Table(
         "user_id": person("user_id", "user_identities"),
         "channel_id": text("channel_id", empty=False),
         "guild_id": text("guild_id", empty=False),
-        "role": _role,
+        "role": InColumns(
+            lambda row: _role(row.raw.get("message_type")),
+            lambda page: [_role(value) for value in page.column("message_type")],
+        ),
         "message_type": text("message_type", empty=False),
         "content": text("value", ""),
         "email_metadata": json_value("email_metadata"),
