@@ -47,7 +47,7 @@ class Insertion:
         """Write the row; it may be called again when the unit of work runs again."""
         plan, values, made = self._plan, self.values, self.made
         if self._late:
-            self._encode_late()
+            self.encode_late()
         if not made:
             executor.change(plan, self.parameters)
         elif made == self._store.plans.counted:
@@ -59,7 +59,7 @@ class Insertion:
             if trail is not None:
                 trail.write(executor, self.event)
 
-    def _encode_late(self) -> None:
+    def encode_late(self) -> None:
         """Take the values that only the unit of work knows."""
         for key in self._late:
             place = self._plan.positions[key]
@@ -86,7 +86,7 @@ class Insertion:
         together = (self, *others)
         if self._late:
             for each in together:
-                each._encode_late()  # noqa: SLF001 (of the same class)
+                each.encode_late()
         rows = [each.parameters for each in together]
         keys: Sequence[int] = ()
         if self.made:
