@@ -71,6 +71,9 @@ class MessageFilter:
         """Whether an index leads to the messages that are asked for."""
         return any(self._filters.get(key) is not None for key in SCOPES)
 
+    def usual_values(self, lookup: Lookup) -> None:
+        """Nothing is usual."""
+
     def conditions(self, executor: Lookup) -> ColumnElement[bool]:
         """All conditions; the person is looked up in the unit of work that reads."""
         whose = self._persons.conditions(executor, self._plans.columns["user_id"], self._filters)

@@ -39,6 +39,12 @@ class Wanted(Protocol):
     def names_a_scope(self) -> bool:
         """Whether an index leads to the rows that are asked for."""
 
+    def usual_values(self, lookup: Lookup) -> tuple[Any, ...] | None:
+        """The values in the conditions, in their order, when these are what is usual but for the values.
+
+        None when they are not. By their number it is known which ones they are.
+        """
+
     def conditions(self, executor: Lookup) -> ColumnElement[bool]:
         """What must hold for a row, as a condition on its table."""
 

@@ -39,11 +39,18 @@ class Bound:
     """The same for conditions that differ in their values alone."""
     condition: ColumnElement[bool]
     binds: tuple[BindParameter[Any], ...]
+    given: tuple[Any, ...] | None = None
+    """The values of this call, where they are others than those of the condition."""
 
     @property
     def values(self) -> dict[str, Any]:
         """The values of this call, by the names that they have in plans."""
-        return {f"{PREFIX}{number}": one.effective_value for number, one in enumerate(self.binds)}
+        return {f"{PREFIX}{number}": value for number, value in enumerate(self.given or self.own)}
+
+    @property
+    def own(self) -> tuple[Any, ...]:
+        """The values of the condition, in its order."""
+        return tuple([one.effective_value for one in self.binds])
 
     def named(self) -> ColumnElement[bool]:
         """The condition with named parameters instead of its values."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-__all__ = ["between", "known_only", "one_of", "tags_of"]
+__all__ = ["FEW_VALUES", "between", "known_only", "one_of", "tags_of"]
 
 # Statements of so many parameters are compiled for each number of them and remembered.
 FEW_VALUES = 16

@@ -71,6 +71,9 @@ class DocumentFilter:
             *between(plans.columns["created_at"], filters),
         )
 
+    def usual_values(self, lookup: Lookup) -> None:
+        """Nothing is usual."""
+
     def conditions(self, _: Lookup) -> ColumnElement[bool]:
         """All conditions."""
         return self._condition

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from sqlalchemy import and_, literal_column, or_, select, true
 
 from agent_system.errors import ValidationError
-from agent_system.managers.core.filters import between, known_only, one_of, tags_of
+from agent_system.managers.core.filters import FEW_VALUES, between, known_only, one_of, tags_of
 from agent_system.managers.core.where import equals
 from agent_system.models import metadata
 from agent_system.types import MemoryKind, MemoryStatus
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryFilter", "MemoryFilters"]
 
 SCOPES = ("guild_id", "channel_id", "agent_id", "project_id", "conversation_id", "session_uuid")
+USUAL = frozenset({"user_id"})
 PLAIN = (*SCOPES, "kind", "category", "pinned")
 
 
@@ -78,7 +79,16 @@ class MemoryFilter:
         self._plans = plans
         self._persons = persons
         self._filters = filters
-        self._conditions = [
+        self._now = now
+        # Nothing else than whose, which is looked at where it is looked up.
+        self._is_usual = filters.keys() <= USUAL
+        if not self._is_usual:
+            self._others  # noqa: B018 (so that what no memory can have is refused now)
+
+    @cached_property
+    def _others(self) -> list[ColumnElement[bool]]:
+        plans, filters = self._plans, self._filters
+        conditions = [
             *(equals(plans, key, filters[key]) for key in PLAIN if key in filters),
             *self._status(),
             *self._tags(),
@@ -86,7 +96,15 @@ class MemoryFilter:
             *between(plans.columns["timestamp"], filters),
         ]
         if not filters.get("include_expired", False):
-            self._conditions.append(or_(_stays(plans), plans.columns["expires_at"] > now))
+            conditions.append(or_(_stays(plans), plans.columns["expires_at"] > self._now))
+        return conditions
+
+    def usual_values(self, lookup: Lookup) -> tuple[Any, ...] | None:
+        """The values in the conditions, in their order, when only somebody's are asked for, or all; otherwise None."""
+        if not self._is_usual or self._filters.get("user_id", "") is None:
+            return None
+        ids = self._persons.ids(lookup, self._filters["user_id"]) if self._filters else []
+        return (*ids, MemoryStatus.ACTIVE, self._now) if len(ids) <= FEW_VALUES else None
 
     @property
     def names_a_scope(self) -> bool:
@@ -96,7 +114,7 @@ class MemoryFilter:
     def conditions(self, executor: Lookup) -> ColumnElement[bool]:
         """All conditions; the person is looked up in the unit of work that reads."""
         whose = self._persons.conditions(executor, self._plans.columns["user_id"], self._filters)
-        return and_(true(), *whose, *self._conditions)
+        return and_(true(), *whose, *self._others)
 
     def _status(self) -> list[ColumnElement[bool]]:
         if "status" not in self._filters:

@@ -104,6 +104,25 @@ async def test_filters_hold_for_words_in_memory_whoever_asks_with_the_same_ones(
         assert all(hit.snippet.spans for hit in page)
 
 
+async def test_memories_of_all_identities_of_a_person_are_found(em: EntityManager) -> None:
+    users = [await em.users.create({"username": name}) for name in ("ada", "eve")]
+    for number in range(12):
+        await em.memories.remember(f"web:{number % 4}", f"pizza {number}")
+    await em.memories.index.warm()
+    # Whoever asks first does not decide whose rows others see.
+    assert len(await em.memories.search("pizza", user_id="web:0")) == 3
+    assert len(await em.memories.search("pizza", user_id="active")) == 0
+    for user, names in zip(users, ((0, 1), (2, 3)), strict=True):
+        for name in names:
+            await em.identities.update(f"web:{name}", {"user_id": user.id})
+    for name, others in (("web:1", {"web:0", "web:1"}), ("web:2", {"web:2", "web:3"}), ("web:0", {"web:0", "web:1"})):
+        hits = await em.memories.search("pizza", 100, user_id=name)
+        assert {hit.item.user_id for hit in hits} == others
+        assert len(hits) == 6
+    assert len(await em.memories.search("pizza", 100)) == 12
+    assert await em.memories.search("pizza", user_id=None) == []
+
+
 async def test_vectors_of_what_many_words_found_decide_between_these(database: DatabaseManager) -> None:
     em = EntityManager(database, embedder=HashingEmbedder(32))
     rows = [{"content": f"pizza {word} of number {at}", "user_id": "u"} for at, word in enumerate(WORDS * 10)]
