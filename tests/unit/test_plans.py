@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
-from agent_system.database.many_rows import repeat_numbered_values
+from agent_system.database.many_rows import in_parts, repeat_marked_values, repeat_numbered_values
 from agent_system.database.plans import Plan, TablePlans, compile_plan
 from agent_system.models import Message
 
@@ -310,4 +310,26 @@ def test_an_insert_of_one_row_becomes_one_of_many() -> None:
     assert two.count("VALUES") == two.count("RETURNING messages.id") == 1
     assert two.partition(" VALUES ")[2] == (
         '($1::VARCHAR COLLATE "C", $2::JSON), ($3::VARCHAR COLLATE "C", $4::JSON) RETURNING messages.id'
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "lengths"),
+    [(0, []), (1, [1]), (63, [32, 16, 8, 4, 2, 1]), (64, [64]), (200, [64, 64, 64, 8]), (2_050, [512] * 4 + [2])],
+)
+def test_rows_are_cut_into_parts_of_few_lengths_in_order(count: int, lengths: list[int]) -> None:
+    rows = [(number, "x") for number in range(count)]
+    parts = list(in_parts(rows))
+    assert [len(part) for part in parts] == lengths
+    assert [row for part in parts for row in part] == rows
+
+
+def test_a_part_binds_no_more_than_sqlite_can() -> None:
+    rows = [tuple(range(1_000))] * 40
+    assert max(len(part) * len(part[0]) for part in in_parts(rows)) <= 32_766
+
+
+def test_an_insert_of_marked_values_becomes_one_of_many() -> None:
+    assert repeat_marked_values("INSERT INTO t (a, b) VALUES (?, ?)", 3) == (
+        "INSERT INTO t (a, b) VALUES (?, ?), (?, ?), (?, ?)"
     )
