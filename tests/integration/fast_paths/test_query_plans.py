@@ -57,7 +57,8 @@ class Sqlite:
         return not scans if has_condition else all("USING" in line for line in scans)
 
     def sorts(self, explained: str) -> bool:
-        return "TEMP B-TREE" in explained
+        # Rows that are equal so far are put in order as they come (the "right part"), so that a LIMIT ends it early.
+        return any("TEMP B-TREE" in line and "RIGHT PART" not in line for line in explained.splitlines())
 
 
 class Postgresql:
