@@ -57,6 +57,10 @@ class Outcome:
     error: BaseException | None = field(default=None)
 
 
+# Of a work that has no value, as those have that are done together; outcomes are replaced and never changed.
+_NOTHING = Outcome()
+
+
 class _TransactionGoneError(Exception):
     """The database rolled the whole transaction back under a work."""
 
@@ -80,7 +84,7 @@ def commit_group(executor: SqliteExecutor, works: Sequence[Work[Any]]) -> list[O
         GroupBusyError: The lock could not be had within the connection's busy timeout; nothing was run.
     """
     raw = executor.raw
-    outcomes = [Outcome() for _ in works]
+    outcomes = [_NOTHING] * len(works)
     alive = list(range(len(works)))
     isolate = False
     while alive:

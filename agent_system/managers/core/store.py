@@ -6,7 +6,7 @@ stores into one unit of work, so that they are one transaction.
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -21,10 +21,10 @@ from agent_system.managers.core.encoding import RowEncoder
 from agent_system.managers.core.images import generate_image
 from agent_system.managers.core.insertion import Insertion
 from agent_system.managers.core.keys import RowKeys
+from agent_system.managers.core.normalising import Normaliser
 from agent_system.managers.core.rules import TableRules
 from agent_system.managers.core.validation import RowValidator
-from agent_system.models.codec import decode_json
-from agent_system.models.columns import Json, UtcDateTime
+from agent_system.models.columns import Json
 from agent_system.models.triggers import written_by_triggers
 
 if TYPE_CHECKING:
@@ -74,10 +74,9 @@ class RowStore(Generic[Row]):
         """Whether a trigger dates a change whose moment is not later than the one before."""
         self._clock = clock
         self._touches = "updated_at" in self.plans.columns
-        columns = self.plans.columns.items()
-        self._json = [key for key, column in columns if isinstance(column.type, Json)]
-        self._moments = [key for key, column in columns if isinstance(column.type, UtcDateTime)]
-        self._written_moments: dict[str, list[str]] = {}
+        columns = self.plans.columns
+        self._json = [key for key, column in columns.items() if isinstance(column.type, Json)]
+        self._normalise = Normaliser(columns)
         # What only the database knows after an insert: a counted key, computed columns.
         self._made_by_database: tuple[str, ...] = (*self.plans.counted, *self.plans.computed)
         self._encoders: dict[tuple[tuple[str, ...], tuple[str, ...]], RowEncoder] = {}
@@ -316,22 +315,6 @@ class RowStore(Generic[Row]):
             expected_version=expected,
             actual_version=found["version"],
         )
-
-    def _normalise(self, values: dict[str, Any], plan: Plan, parameters: Sequence[Any], prefix: str = "") -> None:
-        """Make the values those that a read would give: JSON that is not the caller's own object, moments in UTC."""
-        for key in self._json:
-            value = values.get(key)
-            if value:
-                values[key] = decode_json(parameters[plan.positions[prefix + key]])
-            elif isinstance(value, (dict, list, tuple)):
-                values[key] = {} if isinstance(value, dict) else []
-        moments = self._written_moments.get(plan.sql)
-        if moments is None:
-            moments = self._written_moments[plan.sql] = [one for one in self._moments if prefix + one in plan.positions]
-        for key in moments:
-            moment = values.get(key)
-            if moment is not None and moment.tzinfo is not UTC:
-                values[key] = moment.astimezone(UTC)
 
     def _refusal(self, bad: tuple[str, Exception] | None) -> ValidationError:
         if bad is None:

@@ -175,7 +175,7 @@ class RowValidator(Generic[Row]):
                 values[key] = text if text is None else name_key(text)
 
     def _as_dict(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
-        if isinstance(data, Mapping):
+        if data.__class__ is dict or isinstance(data, Mapping):
             aliases = self._aliases
             if aliases.keys().isdisjoint(data):
                 # It is only read, so that any mapping does.

@@ -87,10 +87,10 @@ class Intake:
         Raises:
             ValidationError: The payload is refused, or a wait is no number of seconds.
         """
-        row = {key: value for key, value in data.items() if key not in WAITS}
+        row = dict(data)
         row["payload"] = self._payloads.dump(row.get("task_type", ""), row.get("payload"))
         for key, column in WAITS.items():
-            wait = data.get(key)
+            wait = row.pop(key, None)
             if wait is not None:
                 if row.get(column) is not None:
                     raise _refusal(key, f"give either {key} or {column}")
