@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor, SqliteExecutor, Work
 
-__all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group"]
+__all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group", "kind_of"]
 
 
 class Companion(Protocol):
@@ -133,7 +133,7 @@ def _run_all(
         for position in alive:
             outcomes[position] = _run_isolated(executor, works[position], position)
         return
-    for kind, neighbours in groupby(alive, key=lambda position: _kind(works[position])):
+    for kind, neighbours in groupby(alive, key=lambda position: kind_of(works[position])):
         positions = list(neighbours)
         if kind is not None and len(positions) > 1 and _run_together(executor, [works[one] for one in positions]):
             continue
@@ -141,7 +141,8 @@ def _run_all(
             outcomes[position] = _run_bare(executor, works[position], position)
 
 
-def _kind(work: Any) -> object | None:
+def kind_of(work: Any) -> object | None:
+    """What a work has in common with those that it can be done with; None when it is done alone."""
     ask = getattr(work, "kind", None)
     return None if ask is None else ask()
 

@@ -65,6 +65,12 @@ class Plan:
         """The parameters that are not stored as they are: a third of the time of a look at each of them."""
         return tuple((position, process) for position, process in enumerate(self.processors) if process is not None)
 
+    def put(self, parameters: list[Any], name: str, value: Any) -> None:
+        """Encode one value into its place among parameters that are encoded already."""
+        position = self.positions[name]
+        process = self.processors[position]
+        parameters[position] = value if process is None or value is None else process(value)
+
     def name_bad_value(self, values: Mapping[str, Any]) -> tuple[str, Exception] | None:
         """The attribute whose value cannot be encoded, and why."""
         for name, process in zip(self.parameters, self.processors, strict=True):

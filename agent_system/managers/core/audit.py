@@ -145,23 +145,18 @@ class AuditTrail:
     def creation(self, entity_id: object, after: str, tree_id: UUID | None) -> list[Any]:
         """The encoded parameters of the event of a new row, whose image is encoded already."""
         parameters = list(self._creation)
-        positions = self._insert.positions
-        self._put(parameters, "entity_id", "" if entity_id is None else str(entity_id))
-        self._put(parameters, "created_at", self._clock())
-        parameters[positions["after"]] = after
+        put = self._insert.put
+        put(parameters, "entity_id", "" if entity_id is None else str(entity_id))
+        put(parameters, "created_at", self._clock())
+        parameters[self._insert.positions["after"]] = after
         context = _context.get()
         if context is not None:
-            self._put(parameters, "actor", context.actor)
-            self._put(parameters, "parent_event_id", context.parent_event_id)
+            put(parameters, "actor", context.actor)
+            put(parameters, "parent_event_id", context.parent_event_id)
             tree_id = context.tree_id if tree_id is None else tree_id
         if tree_id is not None:
-            self._put(parameters, "tree_id", tree_id)
+            put(parameters, "tree_id", tree_id)
         return parameters
-
-    def _put(self, parameters: list[Any], name: str, value: Any) -> None:
-        position = self._insert.positions[name]
-        process = self._insert.processors[position]
-        parameters[position] = value if process is None or value is None else process(value)
 
     def write(self, executor: Executor, parameters: Sequence[Any]) -> None:
         """Write an event in the running unit of work."""

@@ -62,10 +62,7 @@ class Insertion:
     def encode_late(self) -> None:
         """Take the values that only the unit of work knows."""
         for key in self._late:
-            place = self._plan.positions[key]
-            process = self._plan.processors[place]
-            value = self.values[key]
-            self.parameters[place] = value if process is None or value is None else process(value)
+            self._plan.put(self.parameters, key, self.values[key])
 
     def encoded(self, key: str) -> Any:
         """What is written to a column, as the driver gets it; None also where the column keeps its default."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import ClauseElement, Integer, bindparam, select
 from sqlmodel import SQLModel
 
 from agent_system.managers.core.ordering import parse_order
-from agent_system.managers.core.where import attribute, conditions
+from agent_system.managers.core.where import check_equal, conditions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +40,16 @@ class Selection(Generic[Row]):
 
     def __init__(self, plans: TablePlans[Row], where: Where) -> None:
         self._plans = plans
-        self.conditions: list[ColumnElement[bool]] = conditions(plans, where)
-        """The filter as SQL, with its values."""
+        self._where = where
         self._values = _equal_values(plans, where)
+        if self._values is None:
+            # Refused here and not when it is read; a filter by equality has been checked without its SQL.
+            _ = self.conditions
+
+    @cached_property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The filter as SQL, with its values."""
+        return conditions(self._plans, self._where)
 
     def reading(
         self, order: Order | None = None, limit: int | None = None, place: Sequence[Any] | None = None
@@ -102,4 +110,4 @@ def _equal_values(plans: TablePlans[Any], where: Where) -> dict[str, Any] | None
         return {}
     if not isinstance(where, Mapping) or any(isinstance(value, ClauseElement) for value in where.values()):
         return None
-    return {attribute(plans, key): value for key, value in where.items()}
+    return {check_equal(plans, key, value): value for key, value in where.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
+from agent_system.database.groups import kind_of
 from agent_system.database.manager import DatabaseManager
 from agent_system.database.transactions import Transaction
 from agent_system.errors import ScopeError
@@ -199,7 +200,7 @@ class _BoundWork(Generic[T]):
 
     def kind(self) -> object | None:
         """See `agent_system.database.groups.Companion`."""
-        kind = self.work.kind() if hasattr(self.work, "kind") else None
+        kind = kind_of(self.work)
         return None if kind is None else (self._guard, kind)
 
     def do_with(self, executor: Executor, others: Sequence[_BoundWork[T]]) -> None:
