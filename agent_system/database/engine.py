@@ -23,6 +23,7 @@ from agent_system.errors import (
     MissingExtraError,
     OutcomeUnknownError,
 )
+from agent_system.json_text import json_parser
 from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ WRITE_TURN = "agent_system_write_turn"
 # For how long, in seconds, a transaction on PostgreSQL may stand still before the server ends it.
 IDLE_LIMIT = "agent_system_idle_limit"
 IN_COMMIT = "agent_system_in_commit"
-# It has no documentation; `tests/unit/test_private_api.py` names what breaks when it changes.
-_scan: Any = vars(json.JSONDecoder())["scan_once"]
+_parse = json_parser(json.JSONDecoder())
 # How much later than the server itself we give up on it.
 ANSWER_SECONDS = 5.0
 
@@ -201,14 +201,8 @@ def _create_postgresql(url: URL, settings: DatabaseSettings, arguments: dict[str
 
 
 def _parse_json(text: str) -> Any:
-    """What `json.loads` does, without its searches for spaces: most of what is parsed is an empty object."""
-    if text == "{}":
-        return {}
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:
-        return json.loads(text)
-    return value if end == len(text) else json.loads(text)
+    # Most of what is parsed is an empty object.
+    return {} if text == "{}" else _parse(text)
 
 
 def _limit_idleness(connection: Connection) -> None:

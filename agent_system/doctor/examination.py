@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from sqlalchemy import text
+from typing import TYPE_CHECKING
 
 from agent_system.clock import utc_now
 from agent_system.database.manager import DatabaseManager
 from agent_system.doctor import files, rows, schema, vectors
 from agent_system.doctor.findings import Finding, Report, Severity
-from agent_system.errors import AgentSystemError, DatabaseCorruptError, DatabaseError, SchemaMismatchError
+from agent_system.doctor.patient import Patient
+from agent_system.errors import AgentSystemError, DatabaseCorruptError, SchemaMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from datetime import datetime
 
-    Check = Callable[["Patient"], Awaitable[Iterator[Finding]]]
+    Check = Callable[[Patient], Awaitable[Iterator[Finding]]]
 
-__all__ = ["Patient", "examine", "examine_url"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patient:
-    """A connected database, as the checks see it."""
-
-    db: DatabaseManager
-    now: datetime
-    failures: ClassVar[type[Exception]] = DatabaseError
-
-    @property
-    def path(self) -> Path | None:
-        """The database file; None where there is none of ours."""
-        return Path(str(self.db.url.database)) if self.db.url.get_backend_name() in FILE_CHECKS else None
-
-    async def rows(self, statement: str) -> list[Any]:
-        """Run one of the doctor's own reading statements."""
-        compiled = text(statement)
-        return list(await self.db.read(lambda executor: executor.execute(compiled).all()))
+__all__ = ["examine", "examine_url"]
 
 
 COMMON: dict[str, Check] = {
@@ -74,8 +53,9 @@ async def examine(db: DatabaseManager, *, fix: bool = False, clock: Callable[[],
     Returns:
         What is wrong now, and what has been mended.
     """
-    checks = FILE_CHECKS.get(db.url.get_backend_name(), {}) | COMMON
-    patient = Patient(db=db, now=clock())
+    of_files = FILE_CHECKS.get(db.url.get_backend_name(), {})
+    patient = Patient(db=db, now=clock(), path=Path(str(db.url.database)) if of_files else None)
+    checks = of_files | COMMON
     findings: list[Finding] = []
     fixed: list[Finding] = []
     for name, check in checks.items():

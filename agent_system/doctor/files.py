@@ -13,7 +13,7 @@ from agent_system.doctor.findings import Finding, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent_system.doctor.examination import Patient
+    from agent_system.doctor.patient import Patient
 
 __all__ = ["check_file", "check_library", "check_log"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Table
 
     from agent_system.database.executor import Executor
-    from agent_system.doctor.examination import Patient
+    from agent_system.doctor.patient import Patient
 
 __all__ = ["check_counts", "check_json", "check_moments", "check_stalled"]
 

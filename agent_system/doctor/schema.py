@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from agent_system.database.dialects.full_text import FULL_TEXT_INDEXES, full_text_command
 from agent_system.database.migrations import check_schema, current_revision, head_revision
 from agent_system.doctor.findings import Finding, Severity
+from agent_system.errors import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent_system.database.executor import Executor
-    from agent_system.doctor.examination import Patient
+    from agent_system.doctor.patient import Patient
 
 __all__ = ["check_full_text", "check_integrity", "check_references", "check_revision"]
 
@@ -98,7 +99,7 @@ async def check_full_text(patient: Patient) -> Iterator[Finding]:
 async def _agrees(patient: Patient, name: str) -> bool:
     try:
         await _command(patient, name, "integrity-check", rank=1)
-    except patient.failures:
+    except DatabaseError:
         return False
     return True
 

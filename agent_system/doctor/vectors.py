@@ -12,7 +12,7 @@ from agent_system.search.vector_indexes import vector_indexes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent_system.doctor.examination import Patient
+    from agent_system.doctor.patient import Patient
 
 __all__ = ["check_vectors"]
 

@@ -19,6 +19,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+from agent_system.json_text import json_parser
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -89,15 +91,6 @@ def decode_json(text: str) -> Any:
         return decode_text(text)
 
 
-def _decoded(text: str) -> Any:
-    try:
-        # What `decode` does between two searches for spaces, which encode_json does not write: they take longer.
-        value, end = _scan(text, 0)
-    except StopIteration:
-        return _decoder.decode(text)
-    return value if end == len(text) else _decoder.decode(text)
-
-
 def decode_parsed_json(value: Any) -> Any:
     """Return the value that `encode_json` was given, from what a driver has parsed."""
     # `repr` spells out what is not printable, and is much faster than a walk through the value in Python.
@@ -157,6 +150,4 @@ def _quick_encoder(encoder: json.JSONEncoder) -> Callable[[Any, int], Iterable[s
 
 
 _chunks = _quick_encoder(json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")))
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
-# It has no documentation; `tests/unit/test_private_api.py` names what breaks when it changes.
-_scan: Any = vars(_decoder)["scan_once"]
+_decoded = json_parser(json.JSONDecoder(parse_constant=_refuse_constant))

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from agent_system.clock import utc_now
 from agent_system.database.manager import DatabaseManager
 from agent_system.database.migrations import check_schema, run_migrations
-from agent_system.doctor.examination import Patient
+from agent_system.doctor.patient import Patient
 from agent_system.doctor.vectors import check_vectors
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import ConfigurationError, TransactionError
