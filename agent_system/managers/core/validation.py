@@ -86,7 +86,7 @@ class RowValidator(Generic[Row]):
         Raises:
             ValidationError: A key is unknown or missing, or a value has a wrong type or is out of range.
         """
-        values = self.constants | self._check(self._create, self._as_dict(data))
+        values = self.constants | self.given_values(data)
         now: datetime | None = None
         for key in self._moments:
             if key not in values:
@@ -97,6 +97,14 @@ class RowValidator(Generic[Row]):
                 values[key] = make()
         self.derive(values)
         return values
+
+    def given_values(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
+        """Check the data of a new row and return what of it was given, without the defaults of the rest.
+
+        Raises:
+            ValidationError: As for `create_values`.
+        """
+        return self._check(self._create, self._as_dict(data))
 
     def create_columns(
         self, data: Mapping[str, Sequence[Any]], count: int, *, without: Collection[str] = ()

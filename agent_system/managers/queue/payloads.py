@@ -35,7 +35,8 @@ class PayloadModels:
         Raises:
             ValidationError: Its type's model refuses it.
         """
-        model = self._models.get(task_type)
+        # A type that is no text is refused with the other columns.
+        model = self._models.get(task_type) if self._models and isinstance(task_type, str) else None
         if isinstance(payload, BaseModel) and (model is None or isinstance(payload, model)):
             payload = payload.model_dump(mode="json")
         elif model is not None:

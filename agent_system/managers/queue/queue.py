@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from agent_system.errors import NotFoundError, TransitionError
 from agent_system.managers.core.steps import in_steps
 from agent_system.managers.queue import upkeep
 from agent_system.managers.queue.intake import Intake, NewJob, write_jobs
@@ -83,11 +82,15 @@ class QueueManager(QueueWork):
         Raises:
             ValidationError: The data were refused; the error names the field.
         """
-        data = {"task_type": task_type, "payload": payload, "delay": delay, "expires_in": expires_in, **fields}
+        data = {"task_type": task_type, "payload": payload, **fields}
+        if delay is not None or expires_in is not None:
+            data |= {"delay": delay, "expires_in": expires_in}
         work = self.enqueueing(data)
-        stored = await self.run_racing(work)
-        # One that was written together with others returns nothing.
-        return self.plans.hydrate.adopt(work.values if isinstance(work, NewJob) else stored)
+        if isinstance(work, NewJob):
+            await self.run(work)
+            # One that was written together with others returns nothing.
+            return self.plans.hydrate.adopt(work.values)
+        return self.plans.hydrate.adopt(await self.run_racing(work))
 
     def enqueueing(self, data: Mapping[str, Any]) -> Callable[[Executor], dict[str, Any]]:
         """What puts a job into the queue, for units of work that do more than that; returns its columns.
@@ -98,6 +101,10 @@ class QueueManager(QueueWork):
         Raises:
             ValidationError: They were refused; the error names the field.
         """
+        # A scope has its say about every column.
+        plain = None if self._db.is_scoped else self._intake.plain(data)
+        if plain is not None:
+            return plain
         values = self.new_values(self._intake.row(data))
         return self._intake.once(values, self.insertion(values))
 
@@ -171,20 +178,7 @@ class QueueManager(QueueWork):
     async def _move(self, job_id: Any, wanted: JobStatus, statement: Callable[[Any, datetime], Any]) -> Job:
         key = self.store.keys.existing(job_id)
         change = statement(self.plans.columns["id"] == key["id"], self._clock())
-
-        def work(executor: Executor) -> dict[str, Any]:
-            row = executor.execute(change).first()
-            if row is not None:
-                executor.notify()
-                return dict(zip(self.plans.hydrate.keys, row, strict=True))
-            found = self.store.get(executor, key)
-            if found is None:
-                raise NotFoundError(self.store.name, job_id)
-            if found["status"] is not wanted:
-                message = f"job {job_id} is {found['status']} and cannot become {wanted}"
-                raise TransitionError(message, entity="Job", entity_id=job_id, current=found["status"], wanted=wanted)
-            return found
-
+        work = partial(upkeep.move, self.store, key, change, wanted)
         return self.plans.hydrate.build(await self.run(work))
 
     async def dead_letters(

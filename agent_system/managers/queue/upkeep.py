@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, case, delete, func, literal_column, null, or_, select, update
 
-from agent_system.errors import ValidationError
+from agent_system.errors import NotFoundError, TransitionError, ValidationError
 from agent_system.managers.queue.claim_statement import LOST, TOO_LATE, text_of
 from agent_system.models import metadata
 from agent_system.types import JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from agent_system.database.executor import Executor
     from agent_system.database.manager import DatabaseManager
+    from agent_system.managers.core.store import RowStore
+    from agent_system.models import Job
 
 __all__ = [
     "OVER",
     "cancelling",
     "mend",
+    "move",
     "purge",
     "redriving",
     "release_lost",
@@ -36,6 +39,32 @@ OVER = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 MOST_MENDED = 1_000
 OPEN = (text_of("pending"), text_of("in_progress"))
 _no_longer_waiting = {"ready_at": null(), "due_at": null(), "lease_expires_at": null()}
+
+
+def move(
+    store: RowStore[Job], key: Mapping[str, Any], change: Any, wanted: JobStatus, executor: Executor
+) -> dict[str, Any]:
+    """Change the status of one job and return its columns.
+
+    Args:
+        change: What changes it unless its status forbids it; without a change nothing is wrong where it has the
+            wanted status already.
+
+    Raises:
+        NotFoundError: There is no such job.
+        TransitionError: Its status forbids it.
+    """
+    row = executor.execute(change).first()
+    if row is not None:
+        executor.notify()
+        return dict(zip(store.plans.hydrate.keys, row, strict=True))
+    found = store.get(executor, key)
+    if found is None:
+        raise NotFoundError(store.name, key["id"])
+    if found["status"] is not wanted:
+        message = f"job {key['id']} is {found['status']} and cannot become {wanted}"
+        raise TransitionError(message, entity="Job", entity_id=key["id"], current=found["status"], wanted=wanted)
+    return found
 
 
 def cancelling(condition: Any, reason: str | None, now: datetime) -> Any:
