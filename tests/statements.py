@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 EXECUTORS = (SqliteExecutor, PostgresExecutor)
-VERBS = ("execute", "fetch", "insert", "insert_many", "change", "change_many")
+VERBS = ("execute", "fetch", "insert", "insert_unless_there", "insert_many", "change", "change_many")
 
 
 @contextmanager

@@ -81,6 +81,9 @@ class Executor(Lookup, Protocol):
     def insert(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Insert one row with a plan of `TablePlans.insert_counted` and return the key that the database gave it."""
 
+    def insert_unless_there(self, plan: Plan, parameters: Sequence[Any]) -> int | None:
+        """Insert one row with a plan of `TablePlans.unless_there`; None when one with a unique value of it is there."""
+
     def insert_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows with one plan of `TablePlans.insert_counted` and return their keys, in order."""
 
@@ -154,6 +157,14 @@ class SqliteExecutor:
             self.journal.note(plan, parameters)
         # RETURNING would cost half as much again as the insert itself (measured: 24 against 36 µs for a message).
         return self.raw.execute(plan.sql, parameters).lastrowid or 0
+
+    def insert_unless_there(self, plan: Plan, parameters: Sequence[Any]) -> int | None:
+        """Insert one row and return its counted key; None when it is there."""
+        self._check_transaction()
+        if plan.writes is not None and self.journal is not None:
+            self.journal.note(plan, parameters)
+        cursor = self.raw.execute(plan.sql, parameters)
+        return cursor.lastrowid if cursor.rowcount == 1 else None
 
     def insert_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows and return their counted keys."""
@@ -258,6 +269,11 @@ class PostgresExecutor:
     def insert(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Insert one row and return its counted key."""
         return int(self._run(plan, tuple(parameters)).scalar_one())
+
+    def insert_unless_there(self, plan: Plan, parameters: Sequence[Any]) -> int | None:
+        """Insert one row and return its counted key; None when it is there."""
+        key = self._run(plan, tuple(parameters)).scalar_one_or_none()
+        return None if key is None else int(key)
 
     def insert_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows, many in one statement, and return their counted keys."""

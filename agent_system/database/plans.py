@@ -16,6 +16,7 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from agent_system.database.dialects.expressions import json_is_object, json_merge_patch
 from agent_system.database.hydration import Hydrator
+from agent_system.database.statements import UnlessThere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -208,6 +209,12 @@ class TablePlans(Generic[Row]):
         dialect: Any = self.dialect
         returning = () if dialect.postfetch_lastrowid else self.primary_key
         return self.insert(keys, returning)
+
+    def unless_there(self, plan: Plan) -> Plan:
+        """What a plan of `insert_counted` does, unless a row with one of its unique values is there."""
+        statement: Any = plan.statement
+        shape = ("unless there", plan.parameters)
+        return self._plan(shape, lambda: statement.ext(UnlessThere()), adds_rows=True)
 
     def get_for_update(self) -> Plan:
         """Select one row by its primary key and keep others from changing it; SQLite's writer is alone anyway."""

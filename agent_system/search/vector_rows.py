@@ -80,9 +80,10 @@ class VectorRows:
         self.owner = _EMBEDDINGS.c[index.vectors_by]
         names = ("model_id", index.vectors_by, "user_id", "text_hash", "vector", "created_at", "updated_at")
         values = {name: bindparam(name, type_=_EMBEDDINGS.c[name].type) for name in names}
+        statement = insert(_EMBEDDINGS).values(values).inline()
+        self._insert_new = compile_plan(statement, dialect, adds_rows=True, is_plain_insert=True)
         # A vector that is there is one of the same text: it goes when the text changes.
-        statement = insert(_EMBEDDINGS).values(values).ext(UnlessThere()).inline()
-        self._insert = compile_plan(statement, dialect, writes="embeddings", adds_rows=True)
+        self._insert = compile_plan(statement.ext(UnlessThere()), dialect, adds_rows=True)
         is_known = (_MODELS.c[name] == bindparam(name, type_=_MODELS.c[name].type) for name in MODEL_KEY)
         self._model = compile_plan(select(_MODELS.c.id).where(*is_known), dialect)
         # One parameter, however many they are: a thousand parameters take longer than what they ask for.
@@ -113,20 +114,27 @@ class VectorRows:
 
     def write(self, executor: Executor, model_id: int, vectors: Iterable[NewVector]) -> int:
         """Write the vectors of rows that have none; returns how many there were."""
-        written = 0
+        return sum(executor.change(self._insert, row) for row in self._encoded(model_id, vectors))
+
+    def write_new(self, executor: Executor, model_id: int, vectors: Iterable[NewVector]) -> None:
+        """Write the vectors of rows that were not there before this transaction, many in one statement."""
+        executor.change_many(self._insert_new, self._encoded(model_id, vectors))
+
+    def _encoded(self, model_id: int, vectors: Iterable[NewVector]) -> list[tuple[Any, ...]]:
         now = self._clock()
-        for one in vectors:
-            values = {
-                "model_id": model_id,
-                self.index.vectors_by: one.row.key,
-                "user_id": one.row.user_id,
-                "text_hash": text_hash(one.row.text),
-                "vector": one.vector,
-                "created_at": now,
-                "updated_at": now,
-            }
-            written += executor.change(self._insert, self._insert.encode(values))
-        return written
+        same = {"model_id": model_id, "created_at": now, "updated_at": now}
+        return [
+            self._insert.encode(
+                {
+                    **same,
+                    self.index.vectors_by: one.row.key,
+                    "user_id": one.row.user_id,
+                    "text_hash": text_hash(one.row.text),
+                    "vector": one.vector,
+                }
+            )
+            for one in vectors
+        ]
 
     def has(self, executor: Executor, model_id: int, key: Any) -> bool:
         """Whether a row has a vector."""

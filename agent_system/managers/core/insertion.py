@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.groups import kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -59,6 +61,16 @@ class Insertion:
             if trail is not None:
                 trail.write(executor, self.event)
 
+    def do_unless_there(self, executor: Executor) -> bool:
+        """Write the row unless one with a unique value of it is there; returns whether it was written.
+
+        For a table whose key the database counts and that has no audit trail.
+        """
+        key = executor.insert_unless_there(self._store.plans.unless_there(self._plan), self.parameters)
+        if key is not None:
+            self.values[self.made[0]] = key
+        return key is not None
+
     def encode_late(self) -> None:
         """Take the values that only the unit of work knows."""
         for key in self._late:
@@ -104,13 +116,14 @@ def write_all(executor: Executor, inserts: Iterable[Callable[[Executor], None]],
         are_complete: Whether what only the unit of work knows is among their values by now.
     """
 
-    def kind_of(insert: Callable[[Executor], None]) -> object | None:
-        return insert.kind(is_complete=are_complete) if isinstance(insert, Insertion) else None
+    def kind(insert: Any) -> object | None:
+        return insert.kind(is_complete=are_complete) if isinstance(insert, Insertion) else kind_of(insert)
 
-    for kind, group in groupby(inserts, key=kind_of):
-        if kind is None:
+    for alike, group in groupby(inserts, key=kind):
+        if alike is None:
             for insert in group:
                 insert(executor)
         else:
-            first, *others = (each for each in group if isinstance(each, Insertion))
-            first.do_with(executor, others)
+            first, *others = group
+            companion: Any = first
+            companion.do_with(executor, others)

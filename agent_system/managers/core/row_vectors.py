@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_system.errors import EmbeddingError
 from agent_system.managers.core.vector_search import VectorSearch
+from agent_system.managers.core.vector_writing import WithVectors
 from agent_system.search.embedding.embedder import embedded
-from agent_system.search.vector_rows import NewVector, TextRow, VectorRows
+from agent_system.search.vector_rows import NewVector, VectorRows
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from agent_system.database.executor import Executor, Work
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from agent_system.managers.core.vector_search import Owners
     from agent_system.search.embedding.embedder import Embedder
     from agent_system.search.index import TextIndex
+    from agent_system.search.vector_rows import TextRow
 
     Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -86,22 +88,14 @@ class RowVectors:
             return await run(work, values)
         many = [values] if isinstance(values, Mapping) else values
         vectors = await self._vectors_of(embedder, [row["content"] for row in many if row.get("content")])
-        late: list[TextRow] = []
-
-        def both(executor: Executor) -> T:
-            late.clear()
-            result = work(executor)
-            rows = list(_written(many, result))
-            if rows:
-                late.extend(self._write(executor.trusted, embedder, rows, vectors or {}))
-            return result
-
+        both = WithVectors(work, many, self.rows, embedder, vectors)
         result = await run(both, values)
-        if late and vectors is not None:
+        if both.late and vectors is not None:
             try:
-                await self._fill(embedder, late)
+                await self._fill(embedder, both.late)
             except EmbeddingError:
-                logger.warning("%s has no vectors of %d texts of %s", embedder.name, len(late), self._index.table_name)
+                missing = len(both.late)
+                logger.warning("%s has no vectors of %d texts of %s", embedder.name, missing, self._index.table_name)
         return result
 
     async def _vectors_of(self, embedder: Embedder, texts: Sequence[str]) -> dict[str, bytes] | None:
@@ -113,15 +107,6 @@ class RowVectors:
             logger.warning("%d texts of %s stay without vectors: %s", len(wanted), self._index.table_name, exc)
             return None
         return {text: vector.tobytes() for text, vector in zip(wanted, vectors, strict=True)}
-
-    def _write(
-        self, executor: Executor, embedder: Embedder, rows: Sequence[TextRow], vectors: Mapping[str, bytes]
-    ) -> list[TextRow]:
-        """Write the vectors that are there; returns the rows whose is not."""
-        model_id = self.rows.ensure_model(executor, embedder)
-        self.rows.write(executor, model_id, (NewVector(row, vectors[row.text]) for row in rows if row.text in vectors))
-        missing = [row for row in rows if row.text not in vectors]
-        return [row for row in missing if not self.rows.has(executor, model_id, row.key)]
 
     async def _fill(self, embedder: Embedder, rows: Sequence[TextRow]) -> int:
         """Write the vectors of rows that are there already; of a text that has changed meanwhile none is written."""
@@ -226,17 +211,3 @@ class RowVectors:
 
     def _model(self, executor: Executor, embedder: Embedder) -> int | None:
         return self.rows.model(executor.trusted, embedder)
-
-
-def _written(values: Sequence[Mapping[str, Any]], result: Any) -> Iterator[TextRow]:
-    """The rows with a text among those that a unit of work has written."""
-    found: Sequence[Any]
-    if isinstance(result, dict):
-        found = [result]
-    elif isinstance(result, list) and result and isinstance(result[0], dict):
-        found = result
-    else:
-        found = values
-    for row in found:
-        if row.get("id") is not None and row.get("content"):
-            yield TextRow(row["id"], row["content"], None if row["user_id"] is None else str(row["user_id"]))

@@ -94,6 +94,11 @@ class ScopedExecutor:
         scoped = self._guard.rules.plan(plan)
         return self._inner.insert(scoped.plan, self._prepare(scoped, parameters))
 
+    def insert_unless_there(self, plan: Plan, parameters: Sequence[Any]) -> int | None:
+        """Insert one row of the scope and return its counted key; None when it is there."""
+        scoped = self._guard.rules.plan(plan)
+        return self._inner.insert_unless_there(scoped.plan, self._prepare(scoped, parameters))
+
     def insert_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows of the scope and return their counted keys, in order."""
         scoped = self._guard.rules.plan(plan)

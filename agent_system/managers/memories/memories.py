@@ -77,10 +77,7 @@ class MemoryManager(MemoryRecall):
         self._writer.follow(executor, before, changes)
 
     async def run(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
-        """Run a writing unit of work; see `Manager.run`.
-
-        The owner is never what is missing, because the identity is made in the same transaction.
-        """
+        """See `Manager.run`; the owner is never what is missing, for the identity is made in the same transaction."""
         many = [values] if isinstance(values, Mapping) else values
         write = super().run
 
@@ -115,7 +112,9 @@ class MemoryManager(MemoryRecall):
         """
         owner = None if user_id is None else identity_id(user_id)
         new = self.new_values({"timestamp": self._clock(), **values, "user_id": owner, "content": content})
-        return self.plans.hydrate.build(await self.run_racing(self._writer.remember(new), new))
+        work = self._writer.remember(new)
+        await self.run_racing(work, new)
+        return self.plans.hydrate.build(work.row)
 
     async def recalled(self, ids: Iterable[int]) -> int:
         """Count that these memories were recalled just now; returns how many there were of them.

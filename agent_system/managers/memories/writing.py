@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import bindparam, insert
-
-from agent_system.database.plans import compile_plan
-from agent_system.database.statements import UnlessThere
 from agent_system.errors import ConflictError
 from agent_system.managers.core.json_edits import with_items
 from agent_system.managers.core.store import differing
@@ -16,15 +12,16 @@ from agent_system.search.text import extra_terms
 from agent_system.types import MemoryStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from agent_system.database.executor import Executor, Work
+    from agent_system.database.executor import Executor
+    from agent_system.managers.core.insertion import Insertion
     from agent_system.managers.core.store import RowStore
     from agent_system.managers.users.identity_writer import IdentityWriter
     from agent_system.models import Memory
 
-__all__ = ["MemoryWriter", "clean_tags"]
+__all__ = ["MemoryWriter", "Remembering", "clean_tags"]
 
 # The row that was in the way may be gone when it is looked for; it will hardly come and go three times.
 ATTEMPTS = 3
@@ -34,6 +31,49 @@ FOLLOWING = ("content_hash", "scope_key", "extra_terms")
 """Columns that follow from the FOLLOWED ones."""
 
 
+class Remembering:
+    """Writes a memory, or strengthens the active one that says the same, and returns the row.
+
+    Those that are remembered at one time by many are written by one statement, unless something is said already; then
+    none of them is, and each is remembered by itself. See `database/groups.py`.
+    """
+
+    __slots__ = ("_insertion", "_writer", "row")
+
+    def __init__(self, writer: MemoryWriter, insertion: Insertion) -> None:
+        self._writer = writer
+        self._insertion = insertion
+        self.row: dict[str, Any] = insertion.values
+        """What has become of it, when it is done."""
+
+    def __call__(self, executor: Executor) -> dict[str, Any]:
+        """Remember it alone."""
+        new = self._insertion.values
+        self._writer.ensure_owners(executor, (new["user_id"],))
+        for _ in range(ATTEMPTS):
+            if self._insertion.do_unless_there(executor):
+                self.row = new
+                return new
+            same = self._writer.find_same(executor, new)
+            if same is not None:
+                self.row = self._writer.strengthen(executor, same, new)
+                return self.row
+        message = "a memory of the same content comes and goes; try again"
+        raise ConflictError(message, entity="Memory")
+
+    def kind(self) -> object | None:
+        """What it has in common with those that can be remembered with it."""
+        kind = self._insertion.kind()
+        return None if kind is None else (Remembering, kind)
+
+    def do_with(self, executor: Executor, others: Sequence[Remembering]) -> None:
+        """Remember it, and after it others of its kind."""
+        together = (self, *others)
+        self._writer.ensure_owners(executor, (each.row["user_id"] for each in together))
+        first, *rest = (each._insertion for each in together)  # noqa: SLF001 (of the same class)
+        first.do_with(executor, rest)
+
+
 class MemoryWriter:
     """Makes the units of work that write memories."""
 
@@ -41,12 +81,6 @@ class MemoryWriter:
         self._store = store
         self._identities = identities
         self._clock = clock
-        plans = store.plans
-        columns = {
-            column.name: bindparam(key, type_=column.type) for key, column in plans.columns.items() if key != "id"
-        }
-        statement = insert(plans.table).values(columns).ext(UnlessThere()).returning(plans.columns["id"])
-        self._insert = compile_plan(statement, plans.dialect, adds_rows=True)
 
     def digest(self, values: dict[str, Any]) -> None:
         """Fill in what follows from the texts and the scope."""
@@ -67,24 +101,14 @@ class MemoryWriter:
         """What makes the identity whose memory it is, unless it is there, and then writes the row."""
         return self._identities.before(values["user_id"], insert_row)
 
-    def remember(self, values: Mapping[str, Any]) -> Work[dict[str, Any]]:
-        """What writes a memory or strengthens the one that is the same, and returns the row."""
-        parameters = self._store.encode(self._insert, values)
+    def remember(self, values: dict[str, Any]) -> Remembering:
+        """What writes a memory or strengthens the one that is the same."""
+        # Without companions: a memory is one row.
+        return Remembering(self, cast("Insertion", self._store.prepare_insert(values)))
 
-        def work(executor: Executor) -> dict[str, Any]:
-            if values["user_id"] is not None:
-                self._identities.ensure(executor, values["user_id"])
-            for _ in range(ATTEMPTS):
-                rows = executor.fetch(self._insert, parameters)
-                if rows:
-                    return self._store.get(executor, {"id": rows[0][0]}) or {}
-                same = self.find_same(executor, values)
-                if same is not None:
-                    return self.strengthen(executor, same, values)
-            message = "a memory of the same content comes and goes; try again"
-            raise ConflictError(message, entity="Memory")
-
-        return work
+    def ensure_owners(self, executor: Executor, ids: Iterable[str | None]) -> None:
+        """Make the identities whose memories they are, unless they are there."""
+        self._identities.ensure_all(executor, ids)
 
     def find_same(self, executor: Executor, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """The active memory of the same scope, kind and content, locked; None when there is none."""

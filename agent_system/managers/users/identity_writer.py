@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, select
 
+from agent_system.database.groups import kind_of
 from agent_system.database.plans import compile_plan
 from agent_system.database.statements import UnlessThere
 from agent_system.managers.core.store import RowStore
 from agent_system.models import UserIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Dialect
@@ -20,6 +21,32 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
 
 __all__ = ["IdentityWriter", "identity_writer"]
+
+
+class _Owned:
+    """Makes the identity whose row it is, unless it is there, and writes the row; see `database/groups.py`."""
+
+    __slots__ = ("_identities", "_write", "id_")
+
+    def __init__(self, identities: IdentityWriter, id_: str, write: Callable[[Executor], None]) -> None:
+        self._identities = identities
+        self._write: Any = write
+        self.id_ = id_
+
+    def __call__(self, executor: Executor) -> None:
+        """Write it alone."""
+        self._identities.ensure(executor, self.id_)
+        self._write(executor)
+
+    def kind(self) -> object | None:
+        """What it has in common with those that can be written with it; None when it is written by itself."""
+        kind = kind_of(self._write)
+        return None if kind is None else (_Owned, kind)
+
+    def do_with(self, executor: Executor, others: Sequence[_Owned]) -> None:
+        """Write it, and after it others of its kind."""
+        self._identities.ensure_all(executor, {self.id_, *(each.id_ for each in others)})
+        self._write.do_with(executor, [each._write for each in others])  # noqa: SLF001 (of the same class)
 
 
 class IdentityWriter:
@@ -47,16 +74,17 @@ class IdentityWriter:
         if not executor.fetch(self._look, self._look.encode({"id": id_})):
             self.prepare({"id": id_})(executor)
 
-    def before(self, id_: str | None, write: Callable[[Executor], None]) -> Callable[[Executor], None]:
-        """What makes the identity whose row it is, unless it is there or nobody's, and then writes the row."""
-        if id_ is None:
-            return write
-
-        def write_both(executor: Executor) -> None:
+    def ensure_all(self, executor: Executor, ids: Iterable[str | None]) -> None:
+        """Make those of some identities that are not there; None is nobody."""
+        for id_ in sorted({id_ for id_ in ids if id_ is not None}):
             self.ensure(executor, id_)
-            write(executor)
 
-        return write_both
+    def before(self, id_: str | None, write: Callable[[Executor], None]) -> Callable[[Executor], None]:
+        """What makes the identity whose row it is, unless it is there or nobody's, and then writes the row.
+
+        It can be done together with others when the row can.
+        """
+        return write if id_ is None else _Owned(self, id_, write)
 
     def adopt(self, executor: Executor, id_: str, changes: Mapping[str, Any]) -> None:
         """Change an identity that was there before what it belongs to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from agent_system.entity_manager import EntityManager
 from agent_system.errors import EmbeddingError, ValidationError
 from agent_system.search.embedding.hashing import HashingEmbedder
 from tests.contract.memories.sql import run
+from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +63,26 @@ async def counts(em: EntityManager) -> list[dict[str, int]]:
 
 ALL = {"memories": 2, "messages": 2, "context_documents": 1}
 NONE = dict.fromkeys(ALL, 0)
+
+
+async def test_what_many_remember_at_once_is_written_together_with_its_vectors(
+    em: EntityManager, engine_name: str
+) -> None:
+    await em.memories.remember("u1", "text 1", tags=["old"])
+    with recorded_statements() as statements:
+        new = await asyncio.gather(*(em.memories.remember(f"u{n % 7}", f"text {n}") for n in range(2, 34)))
+    writes = [text for text in statements if text.startswith("INSERT INTO") and "user_identities" not in text]
+    # On SQLite one for all rows and one for their vectors.
+    assert len(writes) == (2 if engine_name == "sqlite" else 64)
+    # With one that is known already among them.
+    rows = await asyncio.gather(*(em.memories.remember(f"u{n % 7}", f"text {n}", tags=["new"]) for n in range(40)))
+    assert [row.content for row in rows] == [f"text {n}" for n in range(40)]
+    assert (rows[1].tags, [row.id for row in rows[2:34]]) == (["old", "new"], [row.id for row in new])
+    assert await em.memories.count() == 40
+    assert (await counts(em))[0]["memories"] == 40
+    for row in rows[::13]:
+        (hit, *_) = await em.memories.search(row.content, user_id=row.user_id, mode="vector")
+        assert hit.item.id == row.id
 
 
 async def test_vectors_come_with_their_texts(database: DatabaseManager, em: EntityManager) -> None:

@@ -1,0 +1,100 @@
+"""`WithVectors`: a unit of work that writes texts, and in the same transaction their vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from agent_system.database.groups import kind_of
+from agent_system.search.vector_rows import NewVector, TextRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from agent_system.database.executor import Executor, Work
+    from agent_system.search.embedding.embedder import Embedder
+    from agent_system.search.vector_rows import VectorRows
+
+__all__ = ["WithVectors"]
+
+T = TypeVar("T")
+
+
+class WithVectors(Generic[T]):
+    """A unit of work, and after it the vectors of the texts that it has written.
+
+    What can be done together with others is so with its vectors too; see `database/groups.py`.
+
+    Args:
+        work: The unit of work; rows that it changed are its result, or the values themselves.
+        values: What is to be written.
+        rows: What writes vectors.
+        embedder: Whose they are.
+        vectors: They, by text; None when there are none to be had.
+    """
+
+    __slots__ = ("_embedder", "_rows", "_values", "_vectors", "_work", "late")
+
+    def __init__(
+        self,
+        work: Work[T],
+        values: Sequence[Mapping[str, Any]],
+        rows: VectorRows,
+        embedder: Embedder,
+        vectors: Mapping[str, bytes] | None,
+    ) -> None:
+        self._work: Any = work
+        self._values = values
+        self._rows = rows
+        self._embedder = embedder
+        self._vectors = vectors or {}
+        self.late: list[TextRow] = []
+        """Rows that were written and have no vector."""
+
+    def __call__(self, executor: Executor) -> T:
+        """Do it alone."""
+        self.late.clear()
+        result: T = self._work(executor)
+        rows = list(_written(self._values, result))
+        if rows:
+            self._write(executor.trusted, rows)
+        return result
+
+    def _write(self, executor: Executor, rows: Sequence[TextRow]) -> None:
+        vectors = self._vectors
+        model_id = self._rows.ensure_model(executor, self._embedder)
+        self._rows.write(executor, model_id, (NewVector(row, vectors[row.text]) for row in rows if row.text in vectors))
+        missing = (row for row in rows if row.text not in vectors)
+        self.late.extend(row for row in missing if not self._rows.has(executor, model_id, row.key))
+
+    def kind(self) -> object | None:
+        """What it has in common with those that it can be done with; None when it is done alone."""
+        kind = kind_of(self._work)
+        if kind is None or any(row.get("content") not in self._vectors for row in self._values):
+            return None
+        return WithVectors, self._rows.index.name, self._embedder.name, self._embedder.dimensions, kind
+
+    def do_with(self, executor: Executor, others: Sequence[WithVectors[Any]]) -> None:
+        """Do it, and after it others of its kind; what they write is new, and so are its vectors."""
+        together = (self, *others)
+        self._work.do_with(executor, [each._work for each in others])  # noqa: SLF001 (of the same class)
+        trusted = executor.trusted
+        new = [
+            NewVector(row, each._vectors[row.text])  # noqa: SLF001 (of the same class)
+            for each in together
+            for row in _written(each._values, None)  # noqa: SLF001 (of the same class)
+        ]
+        self._rows.write_new(trusted, self._rows.ensure_model(trusted, self._embedder), new)
+
+
+def _written(values: Sequence[Mapping[str, Any]], result: Any) -> Iterator[TextRow]:
+    """The rows with a text among those that a unit of work has written."""
+    found: Sequence[Any]
+    if isinstance(result, dict):
+        found = [result]
+    elif isinstance(result, list) and result and isinstance(result[0], dict):
+        found = result
+    else:
+        found = values
+    for row in found:
+        if row.get("id") is not None and row.get("content"):
+            yield TextRow(row["id"], row["content"], None if row["user_id"] is None else str(row["user_id"]))
