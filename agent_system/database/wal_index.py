@@ -23,6 +23,8 @@ __all__ = ["WalIndex", "follows"]
 HEADER_BYTES = 48
 # The 32-bit counter `iChange`, in the byte order of the machine.
 COUNTER = slice(8, 12)
+# The 32-bit number of the last frame that is committed, `mxFrame`; it begins anew when the log does.
+FRAMES = slice(16, 20)
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -64,6 +66,10 @@ class WalIndex:
     def header(self) -> bytes:
         """The header as it is now; two equal ones mean that nothing was committed in between."""
         return self._bytes.raw
+
+    def frames(self) -> int:
+        """How many pages were committed to the log since it was begun anew."""
+        return int.from_bytes(self._bytes.raw[FRAMES], sys.byteorder)
 
     def close(self) -> None:
         """Give the mapping back; who still asks gets a header that no file has."""

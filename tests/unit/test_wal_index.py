@@ -231,3 +231,14 @@ class TestClosing:
             "PRAGMA busy_timeout = 0",
             end="try: raw.execute('BEGIN IMMEDIATE')\nexcept sqlite3.OperationalError: os._exit(0)\nos._exit(1)",
         )
+
+
+def test_the_frames_of_the_log_are_counted_from_its_beginning(raw: sqlite3.Connection, index: WalIndex) -> None:
+    before = index.frames()
+    raw.execute("INSERT INTO notes (body) VALUES (?)", ("x" * 40_000,))
+    grown = index.frames()
+    in_log = raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    raw.execute("INSERT INTO notes (body) VALUES ('short')")
+
+    assert before + 10 <= grown == in_log
+    assert index.frames() < 10

@@ -88,6 +88,7 @@ class SqliteBackend:
         self._connections: list[AsyncConnection] = []
         self._inline: InlineReader | None = None
         self._cache: HotCache | None = None
+        self._wal_index: WalIndex | None = None
         self._courtesy = Courtesy()
         self._renewal: asyncio.Task[None] | None = None
         self._readings = Readings()
@@ -109,12 +110,11 @@ class SqliteBackend:
         if self._settings.hot_cache_size:
             self._cache = await self._reading.lane.run(self._open_cache)
             self._keep_journal()
+        self._wal_index = await self._reading.lane.run(WalIndex.of, self._path)
         self._checkpointer = Checkpointer(
-            self._path,
-            self._turn,
-            self._lanes,
-            pages=self._settings.checkpoint_pages,
+            self._path, self._turn, self._lanes, pages=self._settings.checkpoint_pages, index=self._wal_index
         )
+        await self._writing.lane.run(self._checkpointer.keep_length, self._writing.lane.raw)
         self._writer = Writer(
             self._writing.lane,
             self._writing.executor,
@@ -151,6 +151,7 @@ class SqliteBackend:
     async def _reopen_writer(self) -> tuple[Lane, SqliteExecutor]:
         self._writing = await self._replace(self._writing, writes=True)
         self._keep_journal()
+        await self._writing.lane.run(self._checkpointer.keep_length, self._writing.lane.raw)
         return self._writing.lane, self._writing.executor
 
     def _keep_journal(self) -> None:
@@ -172,8 +173,9 @@ class SqliteBackend:
             await self._checkpointer.close()
         if self._slow is not None:
             await self._slow.close()
-        if self._cache is not None:
-            self._cache.close()
+        for mapped in (self._cache, self._wal_index):
+            if mapped is not None:
+                mapped.close()
         if self._inline is not None:
             self._inline.close()
         while self._connections:

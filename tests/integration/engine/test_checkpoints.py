@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from agent_system.database import checkpoints, driver
+from agent_system.database import checkpoints, driver, wal_index
 from agent_system.database.driver import LibraryVerdict
 from agent_system.errors import DatabaseBusyError
 from tests import requirements as requires
@@ -66,6 +66,23 @@ async def test_the_log_stays_bounded_however_much_is_written(db: DatabaseManager
     assert sum(sizes) > 0
     assert max(sizes) < 6 * LIMIT_BYTES
     assert await db.read(count) == 60
+
+
+@pytest.mark.skipif(not wal_index._DESCRIPTORS.is_dir(), reason="nobody tells how much of the log is in use")
+async def test_a_log_that_is_begun_anew_keeps_its_length(db: DatabaseManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = checkpoints._checkpoint
+    moved: list[int] = []
+    monkeypatch.setattr(checkpoints, "_checkpoint", lambda lane: moved.append(real(lane)[1]) or (0, 0))
+    sizes = []
+    for number in range(60):
+        await db.write(add(f"{number} {LONG}"))
+        sizes.append(log_bytes(db))
+
+    # Nothing but the first round makes the file longer, and each later one is as long as the first.
+    first = next(number for number, size in enumerate(sizes) if size >= 2 * LIMIT_BYTES)
+    assert max(sizes[first:]) - min(sizes[first:]) < LIMIT_BYTES
+    assert len(moved) > 5
+    assert min(moved[:-1]) >= 2 * PAGES
 
 
 async def test_the_log_stays_bounded_under_transactions_and_sessions_too(db: DatabaseManager) -> None:
