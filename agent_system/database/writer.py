@@ -148,7 +148,8 @@ class Writer:
             return
         outcomes = answer.result()
         self._resolve(group, outcomes)
-        if any(outcome.error is not None and is_broken(outcome.error) for outcome in outcomes):
+        failures = [outcome.error for outcome in outcomes if outcome.error is not None]
+        if failures and any(map(is_broken, failures)):
             self._task = asyncio.get_running_loop().create_task(self._renew())
         else:
             self._finish()
@@ -215,11 +216,15 @@ class Writer:
 
     def _take(self, limit: int | None = None) -> list[_Waiting]:
         wanted = self._group_size if limit is None else limit
-        group: list[_Waiting] = []
-        while self._waiting and len(group) < wanted:
-            waiting = self._waiting.popleft()
-            if not waiting.future.done():
-                group.append(waiting)
+        if len(self._waiting) <= wanted:
+            group = [waiting for waiting in self._waiting if not waiting.future.done()]
+            self._waiting.clear()
+        else:
+            group = []
+            while self._waiting and len(group) < wanted:
+                waiting = self._waiting.popleft()
+                if not waiting.future.done():
+                    group.append(waiting)
         self._space.set()
         return group
 

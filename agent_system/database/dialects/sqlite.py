@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -42,7 +43,7 @@ from agent_system.database.writer import Writer
 from agent_system.errors import StatementTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -98,6 +99,11 @@ class SqliteBackend:
     def dialect(self) -> Dialect:
         """SQLAlchemy's dialect, for compiling statements."""
         return self.engine.dialect
+
+    @cached_property
+    def _log(self) -> str:
+        """Path of the write-ahead log, without links: to look for them takes longer than to touch it."""
+        return f"{os.path.realpath(self._path)}-wal"
 
     async def open(self) -> None:
         """Check the writer and the reader out of the pool for good."""
@@ -256,9 +262,9 @@ class SqliteBackend:
         """Take away what deletions have left in the files."""
         await scrub(self._writing.lane, self._turn, self._settings.lock_timeout_seconds, rebuild=rebuild)
 
-    async def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T]) -> Coroutine[Any, Any, T]:
         """Run a writing unit of work in the next group commit."""
-        return await self._writer.submit(work)
+        return self._writer.submit(work)
 
     async def begin(self) -> SqliteTransaction:
         """Take the turn and begin a transaction on the writer."""
@@ -310,7 +316,7 @@ class SqliteBackend:
 
     def _after_commit(self) -> None:
         self._last_commit = utc_now()
-        announce(self._writing.executor, self._path)
+        announce(self._writing.executor, self._log)
         self._checkpointer.consider()
 
     async def maintain(self, now: float) -> None:

@@ -31,12 +31,16 @@ BLIND_POLL_SECONDS = 0.004
 BACKSTOP_SECONDS = 0.5
 
 
-def announce(executor: SqliteExecutor, path: str) -> None:
-    """Tell those who wait what a unit of work wanted to be told, now that it is committed; it opens nothing."""
+def announce(executor: SqliteExecutor, log: str) -> None:
+    """Tell those who wait what a unit of work wanted to be told, now that it is committed; it opens nothing.
+
+    Args:
+        log: Path of the write-ahead log, without links.
+    """
     if executor.has_news:
         executor.has_news = False
         with suppress(OSError):
-            os.utime(f"{os.path.realpath(path)}-wal")
+            os.utime(log)
 
 
 class SqliteChanges:

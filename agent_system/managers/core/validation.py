@@ -76,6 +76,8 @@ class RowValidator(Generic[Row]):
         self._collect_defaults(stored)
         self._required = frozenset(key for key in writable if is_required(self._entity, key, plans.columns[key]))
         self._create = self._adapter("Create", writable, partial=False)
+        self.check_given: Callable[[Mapping[str, Any]], dict[str, Any]] = self._create.validator.validate_python
+        """Checks what is given for a new row by attribute and returns it; raises pydantic's error, which quotes it."""
         self.changeable = frozenset(key for key in writable if key not in fixed)
         self._change = self._adapter("Change", [key for key in writable if key not in fixed], partial=True)
         self._key = self._adapter("Key", list(plans.primary_key), partial=False, key=True)
@@ -86,7 +88,7 @@ class RowValidator(Generic[Row]):
         Raises:
             ValidationError: A key is unknown or missing, or a value has a wrong type or is out of range.
         """
-        values = self.constants | self.given_values(data)
+        values = self.constants | self._check(self._create, self._as_dict(data))
         now: datetime | None = None
         for key in self._moments:
             if key not in values:
@@ -97,14 +99,6 @@ class RowValidator(Generic[Row]):
                 values[key] = make()
         self.derive(values)
         return values
-
-    def given_values(self, data: Mapping[str, Any] | Row) -> dict[str, Any]:
-        """Check the data of a new row and return what of it was given, without the defaults of the rest.
-
-        Raises:
-            ValidationError: As for `create_values`.
-        """
-        return self._check(self._create, self._as_dict(data))
 
     def create_columns(
         self, data: Mapping[str, Sequence[Any]], count: int, *, without: Collection[str] = ()

@@ -79,21 +79,13 @@ class Intake:
         self._payloads = payloads
 
     @cached_property
-    def _plain(self) -> PlainJobs:
+    def plain(self) -> PlainJobs:
+        """The short way, for jobs of which the caller says little."""
         return PlainJobs(self._store, self._clock, self._payloads)
 
     @cached_property
     def _identities(self) -> IdentityWriter:
         return identity_writer(self._store.plans.dialect, self._clock)
-
-    def plain(self, data: Mapping[str, Any]) -> NewJob | None:
-        """What writes a job of which the caller says no more than `PlainJobs` knows; None: go the way of `row`.
-
-        Raises:
-            ValidationError: The data were refused; the error names the field.
-        """
-        insert = self._plain.insertion(data)
-        return None if insert is None else NewJob(insert.values, insert)
 
     def row(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of a job, given the arguments of `enqueue`.

@@ -51,6 +51,8 @@ class _Shape(NamedTuple):
     plan: Plan
     encode: Callable[[Mapping[str, Any], datetime], list[Any]]
     """Makes the parameters of the plan, of what is given and the moment that it is."""
+    is_renamed: bool
+    """Whether a column is given by another name."""
     json: tuple[tuple[str, int], ...]
     """What of the given is JSON, and its place among the parameters."""
 
@@ -62,6 +64,8 @@ class PlainJobs:
         self._store = store
         self._clock = clock
         self._payloads = payloads
+        self._check = store.validator.check_given
+        self._counted = store.plans.counted
         self._template = store.validator.constants | {"due_at": None}
         self._shapes: dict[tuple[str, ...], _Shape | None] = {}
 
@@ -72,7 +76,7 @@ class PlainJobs:
             data: The arguments of `enqueue` by name.
 
         Raises:
-            ValidationError: They were refused; the error names the field.
+            ValidationError: The model of its type refuses the payload, or it is too large.
         """
         keys = tuple(data)
         shape = self._shapes.get(keys) or self._learn(keys)
@@ -81,13 +85,16 @@ class PlainJobs:
         payload = self._payloads.dump(data["task_type"], data["payload"])
         if payload is not data["payload"]:
             data = {**data, "payload": payload}
-        given = self._store.validator.given_values(data)
+        if shape.is_renamed:
+            data = {ALIASES.get(key, key): value for key, value in data.items()}
         now = self._clock()
         if now.tzinfo is not UTC:
             now = now.astimezone(UTC)
         try:
+            given = self._check(data)
             parameters = shape.encode(given, now)
         except (ValueError, TypeError, RecursionError):
+            # Pydantic's error is one of these; the long way says what is wrong.
             return None
         for key, place in shape.json:
             if given[key] is not None:
@@ -99,7 +106,7 @@ class PlainJobs:
         values["ready_at"] = values["created_at"] = values["updated_at"] = now
         if "meta" not in given:
             values["meta"] = {}
-        return Insertion(self._store, shape.plan, parameters, values, self._store.plans.counted, (), None)
+        return Insertion(self._store, shape.plan, parameters, values, self._counted, (), None)
 
     def _learn(self, keys: tuple[str, ...]) -> _Shape | None:
         if keys in self._shapes or len(self._shapes) >= MOST_SHAPES or not PLAIN.intersection(keys) >= NEEDED:
@@ -111,7 +118,7 @@ class PlainJobs:
         names = [ALIASES.get(key, key) for key in keys]
         plan = self._store.plans.insert_counted((*names, "due_at", *NOW))
         json = tuple((name, plan.positions[name]) for name in names if name in JSON)
-        return _Shape(plan, _generate_encode(plan), json)
+        return _Shape(plan, _generate_encode(plan), not ALIASES.keys().isdisjoint(keys), json)
 
 
 def _generate_encode(plan: Plan) -> Callable[[Mapping[str, Any], datetime], list[Any]]:

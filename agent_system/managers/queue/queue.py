@@ -102,9 +102,9 @@ class QueueManager(QueueWork):
             ValidationError: They were refused; the error names the field.
         """
         # A scope has its say about every column.
-        plain = None if self._db.is_scoped else self._intake.plain(data)
+        plain = None if self._db.is_scoped else self._intake.plain.insertion(data)
         if plain is not None:
-            return plain
+            return NewJob(plain.values, plain)
         values = self.new_values(self._intake.row(data))
         return self._intake.once(values, self.insertion(values))
 
