@@ -7,13 +7,14 @@ import importlib
 import sqlite3
 import struct
 from abc import ABC, abstractmethod
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_system import DatabaseManager, EntityManager
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -93,7 +94,10 @@ class Store:
 
     def __init__(self, url: str | Path, durability: str, embedder: Known) -> None:
         self.db = DatabaseManager(url, durability=durability)
-        self.other = DatabaseManager(url, durability="normal" if durability == "full" else "full")
+        self._file = url if isinstance(url, Path) else None
+        # A copy: two that write to one file by turns have its pages to read again after each other's commits.
+        self._copy = url.with_name("copy.db") if isinstance(url, Path) else url
+        self.other = DatabaseManager(self._copy, durability="normal" if durability == "full" else "full")
         self.em = EntityManager(self.db, embedder=embedder)
         self.other_em = EntityManager(self.other, embedder=embedder)
         self.users: list[str] = []
@@ -105,13 +109,15 @@ class Store:
             return
         self._is_filled = True
         await self.db.connect()
-        await self.other.connect()
         self.users = corpus.users
         for start in range(0, len(corpus.texts), LOT):
             part = slice(start, start + LOT)
             pairs = zip(corpus.texts[part], corpus.users[part], strict=True)
             await self.em.memories.create_many([{"content": text, "user_id": user} for text, user in pairs])
         await self.em.memories.index.warm()
+        if self._file is not None:
+            await asyncio.to_thread(_copy_file, self._file, self._copy)
+        await self.other.connect()
 
     async def close(self) -> None:
         """Close the database."""
@@ -119,6 +125,11 @@ class Store:
             self._is_filled = False
             await self.other.disconnect()
             await self.db.disconnect()
+
+
+def _copy_file(file: Path, copy: Path | str) -> None:
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
 
 
 class Ours(Peer):

@@ -2,7 +2,8 @@
 
 Each question is about one known memory. recall@10 is the share of questions whose memory is among the ten best, MRR the
 average of 1 / its place. Every contender is asked each question before anybody is asked the next one. The questions are
-embedded beforehand; how long that takes is shown apart. Inserts are single ones, one after the other and 64 at once.
+embedded beforehand; how long that takes is shown apart. Inserts are single ones, ten of each contender by turns, and
+then 64 at once, five times by turns.
 
 sqlite-vec and langgraph's store want a Python whose sqlite3 loads extensions; who is not there is told and left out.
 """
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-ROWS, USERS, QUESTIONS, INSERTS = 100_000, 1_000, 200, 100
+ROWS, USERS, QUESTIONS, INSERTS = 100_000, 1_000, 200, 200
 WARM_UP = 5
 # How far one contender's keys lie from another's when several write into one table.
 APART = 1_000_000
-TOGETHER = 64
+TOGETHER, ROUNDS_TOGETHER = 64, 5
+# How many single inserts of one contender come after each other before the next one's.
+TURN = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,23 +155,31 @@ async def _ask(peers: Iterable[Peer], texts: Corpus, embedder: Known) -> tuple[d
 async def _insert(
     peers: Sequence[Peer], texts: Corpus, embedder: Known, count: int
 ) -> dict[str, tuple[float | None, float | None]]:
-    """How long an insert takes, one after the other and 64 at once, in milliseconds."""
-    taken: dict[str, tuple[float | None, float | None]] = {peer.name: (None, None) for peer in peers}
-    adding = {(position + 1) * APART: peer for position, peer in enumerate(peers) if peer.adds}
-    singles: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for number in range(count):
-        for first, peer in adding.items():
-            (row,) = await _new_rows(texts, embedder, range(first + number, first + number + 1))
+    """How long an insert takes, one after the other and 64 at once, in milliseconds; medians."""
+    adding = [peer for peer in peers if peer.adds]
+    each = count + ROUNDS_TOGETHER * TOGETHER
+    new = {
+        peer.name: iter(await _new_rows(texts, embedder, range(first, first + each)))
+        for first, peer in zip(range(APART, APART * len(adding) + 1, APART), adding, strict=True)
+    }
+    singles: dict[str, list[float]] = {peer.name: [] for peer in adding}
+    together: dict[str, list[float]] = {peer.name: [] for peer in adding}
+    # By turns of some inserts each, so that nobody pays alone for what the one before left of the processor's caches.
+    for done in range(0, count, TURN):
+        for peer in adding:
+            for row in islice(new[peer.name], min(TURN, count - done)):
+                began = time.perf_counter()
+                await peer.add(*row)
+                singles[peer.name].append((time.perf_counter() - began) * 1000)
+    for _ in range(ROUNDS_TOGETHER):
+        for peer in adding:
+            rows = list(islice(new[peer.name], TOGETHER))
             began = time.perf_counter()
-            await peer.add(*row)
-            singles[peer.name].append((time.perf_counter() - began) * 1000)
-    for first, peer in adding.items():
-        rows = await _new_rows(texts, embedder, range(first + count, first + count + TOGETHER))
-        began = time.perf_counter()
-        await peer.add_together(rows)
-        together = (time.perf_counter() - began) * 1000 / TOGETHER
-        taken[peer.name] = (statistics.median(singles[peer.name]), together)
-    return taken
+            await peer.add_together(rows)
+            together[peer.name].append((time.perf_counter() - began) * 1000 / TOGETHER)
+    taken: dict[str, tuple[float | None, float | None]] = {peer.name: (None, None) for peer in peers}
+    medians = {name: (statistics.median(singles[name]), statistics.median(together[name])) for name in singles}
+    return taken | medians
 
 
 async def _new_rows(texts: Corpus, embedder: Known, keys: range) -> list[tuple[int, str, Any]]:
