@@ -4,10 +4,12 @@ A read that never leaves the thread is always coherent, but it must not hurt the
 
 - the connection never waits for a lock: when the file is busy, the read goes through the reader's lane;
 - a read that takes longer than two milliseconds (cold pages, huge rows) is broken off between two rows and sent through
-  the lane, and so are the following ones for a while;
+  the lane, and so are the following ones for a while. What counts is the thread's own time, at work or waiting for a
+  disk: on a busy machine a lookup that was only set aside is not slow, and the lane would be set aside as well;
 - reads that never suspend would starve other tasks, so now and then one yields, at the latest after two milliseconds.
 
-So the loop stops for four milliseconds and one more row at the longest, and for one lookup of each further task.
+So the loop stops for four milliseconds and one more row at the longest, and for one lookup of each further task; not
+counted what the system gives to others meanwhile.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agent_system.database.driver import is_broken, is_busy, open_connection, sqlite
+from agent_system.database.own_time import OwnTime
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,8 +33,8 @@ __all__ = ["Courtesy", "InlineReader"]
 # A read that is slower than this does not go on on the loop's thread. A warm lookup takes 0.005 ms, 50 warm messages
 # 0.2 ms, a page from an SSD 0.1 ms, from a spinning or remote disk about 10 ms.
 SLOW_READ_SECONDS = 0.002
-# For how long reads take the lane after a slow or busy one: shortly at first, for a read may be slow only because the
-# processor was busy, and twice as long with each that follows soon.
+# For how long reads take the lane after a slow or busy one: shortly at first, for a read may be slow only because its
+# pages were read for the first time, and twice as long with each that follows soon.
 PAUSE_SECONDS = 0.01
 PAUSE_LIMIT_SECONDS = 1.0
 READS_UNTIL_FORGIVEN = 256
@@ -81,6 +84,7 @@ class InlineReader:
         self._raw.execute("PRAGMA query_only = ON")
         self._raw.set_progress_handler(self._is_late, INSTRUCTIONS_BETWEEN_LOOKS)
         self._deadline = 0.0
+        self._own = OwnTime()
         self._paused_until = 0.0
         self._pause_seconds = PAUSE_SECONDS
         self._until_forgiven = 0
@@ -97,6 +101,8 @@ class InlineReader:
             self.refusals += 1
             return None
         self._deadline = started + SLOW_READ_SECONDS
+        if started >= self._own.expires_at:
+            self._own.mark(started)
         try:
             rows = self._raw.execute(plan.sql, parameters).fetchall()
         except sqlite.Error as exc:
@@ -109,14 +115,22 @@ class InlineReader:
         self.reads += 1
         self._until_forgiven -= 1
         took = time.perf_counter() - started
-        if took > SLOW_READ_SECONDS:
+        if took > SLOW_READ_SECONDS and self._own.worked_seconds() > SLOW_READ_SECONDS:
             self._pause()
         if self._courtesy.is_due(took):
             await asyncio.sleep(0)
         return rows
 
     def _is_late(self) -> bool:
-        return time.perf_counter() > self._deadline
+        now = time.perf_counter()
+        if now <= self._deadline:
+            return False
+        left = SLOW_READ_SECONDS - self._own.worked_seconds()
+        if left <= 0:
+            return True
+        # Set aside: it may go on for as long as it has not worked yet.
+        self._deadline = now + left
+        return False
 
     def _pause(self) -> None:
         is_again = self._until_forgiven > 0

@@ -43,7 +43,17 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000.0
+        self.expires_at = 0.0
+        self.set_aside_seconds = 0.0
+        """How much of the time this thread was not at work."""
         monkeypatch.setattr(inline, "time", SimpleNamespace(perf_counter=lambda: self.now))
+        self._marked_at = self.now
+
+    def mark(self, now: float) -> None:
+        self._marked_at = now
+
+    def worked_seconds(self) -> float:
+        return self.now - self._marked_at - self.set_aside_seconds
 
 
 class Connection:
@@ -78,6 +88,7 @@ class Reader:
         self.connection = Connection(self.inline._raw, clock)
         # Its own clock would be asked too, in the middle of a read that takes no time.
         self.inline._raw.set_progress_handler(None, 0)
+        self.inline._own = clock
         self.inline._raw = self.connection
 
     async def was_inline(self) -> bool:
@@ -218,6 +229,17 @@ class TestSlowReads:
         assert not await reader.was_inline()
         clock.now += PAUSE_SECONDS * 0.2
         assert await reader.was_inline()
+
+    async def test_one_that_was_only_set_aside_is_not_slow(self, reader: Reader, clock: Clock) -> None:
+        reader.connection.seconds = SLOW_READ_SECONDS * 5
+        clock.set_aside_seconds = SLOW_READ_SECONDS * 4.1
+        assert all([await reader.was_inline() for _ in range(10)])
+        clock.mark(clock.now)
+        clock.now += SLOW_READ_SECONDS * 5
+        assert not reader.inline._is_late()
+        assert reader.inline._deadline == pytest.approx(clock.now + SLOW_READ_SECONDS * 0.1)
+        clock.now += SLOW_READ_SECONDS * 0.11
+        assert reader.inline._is_late()
 
     async def test_one_that_is_slower_than_the_pause_is_followed_by_a_pause(self, reader: Reader) -> None:
         reader.connection.seconds = PAUSE_LIMIT_SECONDS * 10
