@@ -1,8 +1,13 @@
 """Ranking by BM25: rare words count more, repetitions less and less, and long texts are no better for their length.
 
 The formula is Robertson and Zaragoza's ("The Probabilistic Relevance Framework: BM25 and Beyond", 2009), with their
-k1 = 1.2 and b = 0.75, which are FTS5's too, and with Lucene's idf, which is never negative: a word that stands in more
-than half of somebody's few memories still tells those apart that have it.
+b = 0.75, and with Lucene's idf, which is never negative: a word that stands in more than half of somebody's few
+memories still tells those apart that have it.
+
+Their k1 = 1.2, which is FTS5's too, is for long documents, where a word that is repeated is the subject. In texts of a
+few lines that a word stands there says nearly everything. Of 1,500 questions about 100,000 memories that are not those
+of `scripts/bench search`, 0.857 are answered by one of the ten best with 0.6, and 0.829 with 1.2; also when the words
+asked for are drawn as often as they stand in the text (0.825, 0.813), or follow each other in it (0.799, 0.786).
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Statistics", "idf"]
 
-K1 = 1.2
+K1 = 0.6
 B = 0.75
 
 
