@@ -1,0 +1,159 @@
+"""`Segment`: the postings of rows that follow each other, word by word, and `Sums`, in which they are added up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from agent_system.search.bm25 import K1, B
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    Places = npt.NDArray[np.int32]
+    Floats = npt.NDArray[np.float32]
+
+__all__ = ["BYTES_OF_POSTING", "PostingList", "Segment", "Sums", "merged", "norms", "segment_of"]
+
+BYTES_OF_POSTING = 10
+"""What a word of a row takes: the row, how often, and what BM25 makes of it."""
+
+
+def norms(lengths: Floats, average: float) -> Floats:
+    """What the length of rows does to their scores."""
+    share = lengths / np.float32(average) if average else np.ones_like(lengths)
+    return np.float32(K1) * (np.float32(1 - B) + np.float32(B) * share)
+
+
+class PostingList(NamedTuple):
+    """The postings of a word in one segment, in the order of the rows."""
+
+    places: Places
+    """In which row of all the word stands."""
+    frequencies: npt.NDArray[np.float16]
+    """How often, by the weights of the texts; exact up to a thousand times."""
+    shares: Floats
+    """What BM25 makes of it: above 0, and below 1."""
+
+    def of(self, places: Places, values: npt.NDArray[Any]) -> Floats:
+        """The values of some rows, 0 of those without the word.
+
+        Args:
+            places: Of the type of the postings, or all of these would be converted.
+            values: The list's frequencies or shares.
+        """
+        at = self.places.searchsorted(places)
+        at[at == len(self.places)] = 0
+        return np.where(self.places[at] == places, values[at], np.float32(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Rows that follow each other, and their words."""
+
+    vocabulary: Mapping[str, int]
+    starts: npt.NDArray[np.int64]
+    """Where the postings of each word begin, and at the end where the last ones end."""
+    postings: PostingList
+    """Those of all words."""
+
+    def __len__(self) -> int:
+        """How many postings there are."""
+        return len(self.postings.places)
+
+    def count(self, word: str) -> int:
+        """How many rows have a word."""
+        number = self.vocabulary.get(word)
+        return 0 if number is None else int(self.starts[number + 1] - self.starts[number])
+
+    def of(self, word: str) -> PostingList | None:
+        """The rows with a word."""
+        number = self.vocabulary.get(word)
+        if number is None:
+            return None
+        part = slice(*self.starts[number : number + 2].tolist())
+        places, frequencies, shares = self.postings
+        return PostingList(places[part], frequencies[part], shares[part])
+
+    def weighed(self, lengths: Floats, average: float) -> Segment:
+        """The same with what BM25 makes of the words.
+
+        Args:
+            lengths: How many words each row of all has.
+            average: How many a row has on average.
+        """
+        places, frequencies, _ = self.postings
+        often = frequencies.astype(np.float32)
+        return replace(
+            self, postings=PostingList(places, frequencies, often / (often + norms(lengths, average)[places]))
+        )
+
+
+def segment_of(vocabulary: Mapping[str, int], words: Any, places: Any, frequencies: Any) -> Segment:
+    """A segment of postings, in the order of the words and of the rows; it has to be weighed.
+
+    Args:
+        vocabulary: The number of each word.
+        words: The word of each posting.
+        places: Its row.
+        frequencies: How often the word stands in it.
+    """
+    order = np.argsort(words, kind="stable")
+    starts = np.zeros(len(vocabulary) + 1, np.int64)
+    np.cumsum(np.bincount(words, minlength=len(vocabulary)), out=starts[1:])
+    postings = PostingList(places[order], frequencies[order].astype(np.float16), np.empty(0, np.float32))
+    return Segment(vocabulary, starts, postings)
+
+
+def merged(segments: Sequence[Segment], is_there: npt.NDArray[np.bool_]) -> Segment:
+    """One segment of several without the rows that are gone; it has to be weighed."""
+    vocabulary: dict[str, int] = {}
+    words = []
+    for segment in segments:
+        numbers = np.fromiter((vocabulary.setdefault(word, len(vocabulary)) for word in segment.vocabulary), np.int32)
+        words.append(np.repeat(numbers, np.diff(segment.starts)))
+    places = np.concatenate([segment.postings.places for segment in segments])
+    frequencies = np.concatenate([segment.postings.frequencies for segment in segments])
+    stays = is_there[places]
+    return segment_of(vocabulary, np.concatenate(words)[stays], places[stays], frequencies[stays])
+
+
+class Sums:
+    """What rows have got so far, of those that have got anything.
+
+    The array has a place for every row, but only those are touched that have one of the words.
+
+    Args:
+        rows: How many rows there are.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._scores = np.zeros(rows, np.float32)
+        self._parts: list[Places] = []
+
+    def __len__(self) -> int:
+        """For how many rows there is a place."""
+        return len(self._scores)
+
+    def add(self, places: Places, scores: Floats) -> None:
+        """Give some rows, each once, so much more; it is above 0."""
+        before = self._scores[places]
+        self._scores[places] = before + scores
+        self._parts.append(places[before == 0])
+
+    def all(self) -> tuple[Places, Floats]:
+        """Who has got anything, in any order, and how much."""
+        if len(self._parts) != 1:
+            self._parts = [np.concatenate([np.empty(0, np.int32), *self._parts])]
+        (places,) = self._parts
+        return places, self._scores[places]
+
+    def clear(self) -> None:
+        """Begin anew."""
+        for places in self._parts:
+            self._scores[places] = 0
+        self._parts = []
