@@ -24,7 +24,6 @@ from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from types import TracebackType
 
     from sqlalchemy import URL, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -92,8 +91,6 @@ class DatabaseManager:
         state = "" if self._backend is not None else "not "
         return f"<DatabaseManager {self.url.render_as_string(hide_password=True)} ({state}connected)>"
 
-    # Life cycle.
-
     async def connect(self) -> Self:
         """Open the connections; makes the folder of a SQLite file and brings the schema to head (`auto_migrate`).
 
@@ -111,8 +108,7 @@ class DatabaseManager:
                 self._backend = observed(await self._open_backend(), self._observers)
         finally:
             self._is_connecting = False
-        self._process_id = os.getpid()
-        self._loop = asyncio.get_running_loop()
+        self._process_id, self._loop = os.getpid(), asyncio.get_running_loop()
         self._maintenance = Maintenance(self._backend, self.settings.maintenance_seconds)
         self._maintenance.start()
         return self
@@ -146,9 +142,7 @@ class DatabaseManager:
     async def __aenter__(self) -> Self:
         return await self.connect()
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.disconnect()
 
     async def read(self, work: Work[T]) -> T:
@@ -325,6 +319,11 @@ class DatabaseManager:
         if self._backend is None:
             raise NotConnectedError
         return self._backend.dialect
+
+    @property
+    def stamp(self) -> bytes | None:
+        """What changes with every commit of any process, to be compared with an earlier one; None: nobody can tell."""
+        return self._connected().stamp
 
     @property
     def in_transaction(self) -> bool:

@@ -128,6 +128,10 @@ class Backend(Protocol):
     def dialect(self) -> Dialect:
         """SQLAlchemy's dialect, for compiling statements."""
 
+    @property
+    def stamp(self) -> bytes | None:
+        """What changes with every commit of any process; None where nobody can tell."""
+
     async def open(self) -> None:
         """Open the connections that live as long as the manager."""
 

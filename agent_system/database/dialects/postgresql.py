@@ -118,6 +118,10 @@ class PostgresBackend:
         """Run one compiled reading statement on a pooled connection."""
         return await self.read(lambda executor: executor.fetch(plan, parameters))
 
+    @property
+    def stamp(self) -> None:
+        """Nothing: a server would have to be asked, and then it can be asked for the log as well."""
+
     async def query(self, statement: TextClause, limit: int, hidden: Hidden) -> tuple[list[str], list[Any]]:
         """Run free SQL that can only read, and no hidden column."""
         with translated():

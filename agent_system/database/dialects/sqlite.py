@@ -253,6 +253,11 @@ class SqliteBackend:
             ours = translate(exc)
             raise ours from ours.__cause__
 
+    @property
+    def stamp(self) -> bytes | None:
+        """What changes with every commit of any process, where the hot cache sees it."""
+        return None if self._cache is None else self._cache.header()
+
     async def query(self, statement: TextClause, limit: int, hidden: Hidden) -> tuple[list[str], list[Any]]:
         """Run free SQL that can only read, and no hidden column."""
         with translated():

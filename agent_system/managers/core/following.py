@@ -95,6 +95,8 @@ class Follower(Generic[I]):
         """What is in memory; None while there is nothing."""
         self._place: LogPlace | None = None
         self._from_last: Plan | None = None
+        # Of the database when the index was up to date.
+        self._stamp: bytes | None = None
 
     async def use(self, db: DatabaseManager, compute: Callable[[I], T], *, on_loop: Callable[[I], bool]) -> T | None:
         """Compute something with an index that knows everything that was committed before the call.
@@ -117,10 +119,14 @@ class Follower(Generic[I]):
             return compute(index) if on_loop(index) else await asyncio.to_thread(compute, index)
 
     async def _followed(self, db: DatabaseManager) -> I | None:
-        index, place = self.index, self._place
+        index, place, stamp = self.index, self._place, db.stamp
         if index is None or place is None:
             return await self._load(db)
+        # Without a commit there is nothing new in the log, which takes a statement to find out.
+        if stamp is not None and stamp == self._stamp:
+            return index
         if await self._is_up_to_date(db, place):
+            self._stamp = stamp
             return index
         changed, rows, end = await db.read(partial(self._changes, place=place))
         if changed is None:
@@ -131,7 +137,7 @@ class Follower(Generic[I]):
             self._source.remove(index, changed.difference(row[0] for row in rows))
             await self._take_in(index, rows)
             self.index = index
-        self._place = end
+        self._place, self._stamp = end, stamp
         if index.used_bytes <= self._most_bytes(db):
             return index
         self.index = None

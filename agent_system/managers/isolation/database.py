@@ -100,6 +100,11 @@ class ScopedDatabase(DatabaseManager):
         return self._inner.dialect
 
     @property
+    def stamp(self) -> bytes | None:
+        """What changes with every commit: that there was one tells nothing of what it wrote."""
+        return self._inner.stamp
+
+    @property
     def in_transaction(self) -> bool:
         """Whether the running task has a transaction open."""
         return self._inner.in_transaction
