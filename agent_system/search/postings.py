@@ -17,7 +17,7 @@ words takes is `10 * w + 17` bytes: 0.4 kB for a memory of 40 words.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -297,8 +297,7 @@ class Postings:
         moved = np.cumsum(stays, dtype=np.int32) - 1
         self._ids, self._lengths, self._is_there = self._ids[stays], self._lengths[stays], stays[stays]
         self._order = None
-        postings = segment.postings
-        return replace(segment, postings=postings._replace(places=moved[postings.places]))
+        return segment.moved(moved)
 
 
 def _nth_best(scores: Floats, count: int) -> float:

@@ -92,6 +92,15 @@ class Segment:
             self, postings=PostingList(places, frequencies, often / (often + norms(lengths, average)[places]))
         )
 
+    def moved(self, places: Places) -> Segment:
+        """The same with each row at another place.
+
+        Args:
+            places: The new one of each.
+        """
+        before, frequencies, shares = self.postings
+        return replace(self, postings=PostingList(places[before], frequencies, shares))
+
 
 def segment_of(vocabulary: Mapping[str, int], words: Any, places: Any, frequencies: Any) -> Segment:
     """A segment of postings, in the order of the words and of the rows; it has to be weighed.
