@@ -9,7 +9,7 @@ import pytest
 
 from agent_system.entity_manager import EntityManager
 from agent_system.errors import ValidationError
-from agent_system.managers.queue.intake import NewJob
+from agent_system.managers.queue.new_jobs import NewJob
 from agent_system.managers.queue.payloads import MOST_PAYLOAD_BYTES
 from tests.clock import Clock
 
@@ -61,7 +61,7 @@ async def test_what_is_written_and_returned_is_that_of_the_long_way(em: EntityMa
         # A key that says nothing leads to the long way.
         long = await queue.enqueue(**data, expires_at=None)
         columns = set(queue.plans.columns) - {"id"}
-        assert queue._intake.plain.insertion(data | {"expires_at": None}) is None
+        assert queue._intake.plain.prepare(data | {"expires_at": None}) is None
         assert short.__dict__.keys() == long.__dict__.keys()
         for job in (short, long):
             stored = await queue.require(job.id)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from agent_system.errors import ValidationError
 from agent_system.managers.core.insertion import Insertion
+from agent_system.managers.queue.new_jobs import NewJob
 from agent_system.managers.queue.plain_jobs import PlainJobs
 from agent_system.managers.users.identity_writer import identity_writer
 from agent_system.types import JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from agent_system.database.executor import Executor
     from agent_system.managers.core.store import RowStore
@@ -22,52 +22,9 @@ if TYPE_CHECKING:
     from agent_system.managers.users.identity_writer import IdentityWriter
     from agent_system.models import Job
 
-__all__ = ["Intake", "NewJob", "moment_after", "write_jobs"]
+__all__ = ["Intake", "moment_after"]
 
 WAITS = {"delay": "scheduled_for", "expires_in": "expires_at"}
-
-
-class NewJob:
-    """What writes a new job, returns its columns, and tells those who wait for work.
-
-    Jobs that are enqueued at one time by many are written by one statement; see `database/groups.py`.
-    """
-
-    __slots__ = ("insert", "values")
-
-    def __init__(self, values: dict[str, Any], insert: Callable[[Executor], None]) -> None:
-        self.insert = insert
-        self.values = values
-
-    def __call__(self, executor: Executor) -> dict[str, Any]:
-        """Write it alone."""
-        self.insert(executor)
-        executor.notify()
-        return self.values
-
-    def kind(self) -> object | None:
-        """What it has in common with those that can be written with it; None when it is written by itself."""
-        kind = self.insert.kind() if isinstance(self.insert, Insertion) else None
-        return None if kind is None else (NewJob, kind)
-
-    def do_with(self, executor: Executor, others: Sequence[NewJob]) -> None:
-        """Write it, and after it others of its kind."""
-        first, *rest = (each.insert for each in (self, *others) if isinstance(each.insert, Insertion))
-        first.do_with(executor, rest)
-        executor.notify()
-
-
-def write_jobs(executor: Executor, writes: Sequence[Callable[[Executor], dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Write jobs in order and return their columns; those that are alike travel together."""
-    stored: list[dict[str, Any]] = []
-    for kind, group in groupby(writes, key=lambda each: each.kind() if isinstance(each, NewJob) else None):
-        if kind is None:
-            stored += [write(executor) for write in group]
-        else:
-            first, *others = (each for each in group if isinstance(each, NewJob))
-            first.do_with(executor, others)
-            stored += [each.values for each in (first, *others)]
-    return stored
 
 
 class Intake:

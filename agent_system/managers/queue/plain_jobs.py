@@ -8,10 +8,12 @@ with those that are refused here, so that one place explains why.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from agent_system.managers.core.insertion import Insertion
+from agent_system.managers.queue.new_jobs import NewJob
 from agent_system.models.codec import decode_json
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ NOW = ("ready_at", "created_at", "updated_at")
 MOST_SHAPES = 100
 
 
-class _Shape(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class _Shape:
     """What is the same for all jobs of which the same keys are given."""
 
     plan: Plan
@@ -69,8 +72,8 @@ class PlainJobs:
         self._template = store.validator.constants | {"due_at": None}
         self._shapes: dict[tuple[str, ...], _Shape | None] = {}
 
-    def insertion(self, data: Mapping[str, Any]) -> Insertion | None:
-        """What writes a new job, its columns among it; None: it goes the long way.
+    def prepare(self, data: Mapping[str, Any]) -> NewJob | None:
+        """What writes a new job; None: it goes the long way.
 
         Args:
             data: The arguments of `enqueue` by name.
@@ -88,8 +91,6 @@ class PlainJobs:
         if shape.is_renamed:
             data = {ALIASES.get(key, key): value for key, value in data.items()}
         now = self._clock()
-        if now.tzinfo is not UTC:
-            now = now.astimezone(UTC)
         try:
             given = self._check(data)
             parameters = shape.encode(given, now)
@@ -102,11 +103,15 @@ class PlainJobs:
                 given[key] = decode_json(parameters[place])
                 if key == "payload":
                     self._payloads.check_encoded(parameters[place])
+        if now.tzinfo is not UTC:
+            now = now.astimezone(UTC)
         values = self._template | given
         values["ready_at"] = values["created_at"] = values["updated_at"] = now
         if "meta" not in given:
             values["meta"] = {}
-        return Insertion(self._store, shape.plan, parameters, values, self._counted, (), None)
+        insert = Insertion(self._store, shape.plan, parameters, values, self._counted, (), None)
+        # The plan is that of all facades of a database, so that they are written together whoever enqueues them.
+        return NewJob(values, insert, shape.plan)
 
     def _learn(self, keys: tuple[str, ...]) -> _Shape | None:
         if keys in self._shapes or len(self._shapes) >= MOST_SHAPES or not PLAIN.intersection(keys) >= NEEDED:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.managers.core.steps import in_steps
 from agent_system.managers.queue import upkeep
-from agent_system.managers.queue.intake import Intake, NewJob, write_jobs
+from agent_system.managers.queue.intake import Intake
+from agent_system.managers.queue.new_jobs import NewJob, write_jobs
 from agent_system.managers.queue.payloads import PayloadModels
 from agent_system.managers.queue.rules import RuleManager
 from agent_system.managers.queue.schedules import ScheduleManager
@@ -102,9 +103,9 @@ class QueueManager(QueueWork):
             ValidationError: They were refused; the error names the field.
         """
         # A scope has its say about every column.
-        plain = None if self._db.is_scoped else self._intake.plain.insertion(data)
+        plain = None if self._db.is_scoped else self._intake.plain.prepare(data)
         if plain is not None:
-            return NewJob(plain.values, plain)
+            return plain
         values = self.new_values(self._intake.row(data))
         return self._intake.once(values, self.insertion(values))
 
