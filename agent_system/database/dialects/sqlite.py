@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent_system.clock import utc_now
 from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.checkpoints import Checkpointer
-from agent_system.database.dialects.sqlite_changes import SqliteChanges, announce
+from agent_system.database.dialects.sqlite_changes import Announcer, SqliteChanges
 from agent_system.database.dialects.sqlite_health import describe, ping
 from agent_system.database.dialects.sqlite_queries import run_query
 from agent_system.database.dialects.sqlite_scrub import scrub
@@ -82,6 +81,7 @@ class SqliteBackend:
         self.engine = create_engine(url, settings, **self._observed)
         self._url = url
         self._path = str(url.database)
+        self._announcer = Announcer(self._path)
         self._settings = settings
         self._temporary = temporary
         self._turn = Turn(settings.lock_timeout_seconds)
@@ -99,11 +99,6 @@ class SqliteBackend:
     def dialect(self) -> Dialect:
         """SQLAlchemy's dialect, for compiling statements."""
         return self.engine.dialect
-
-    @cached_property
-    def _log(self) -> str:
-        """Path of the write-ahead log, without links: to look for them takes longer than to touch it."""
-        return f"{os.path.realpath(self._path)}-wal"
 
     async def open(self) -> None:
         """Check the writer and the reader out of the pool for good."""
@@ -321,7 +316,7 @@ class SqliteBackend:
 
     def _after_commit(self) -> None:
         self._last_commit = utc_now()
-        announce(self._writing.executor, self._log)
+        self._announcer.announce(self._writing.executor)
         self._checkpointer.consider()
 
     async def maintain(self, now: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent_system.database.inotify import FolderEvents
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from agent_system.database.dialects.base import Mark
     from agent_system.database.executor import SqliteExecutor
 
-__all__ = ["SqliteChanges", "announce"]
+__all__ = ["Announcer", "SqliteChanges"]
 
 # Between an event and the commit that it belongs to lies an fsync; a large transaction writes long before it commits,
 # and its commit is an event of its own.
@@ -31,16 +32,23 @@ BLIND_POLL_SECONDS = 0.004
 BACKSTOP_SECONDS = 0.5
 
 
-def announce(executor: SqliteExecutor, log: str) -> None:
-    """Tell those who wait what a unit of work wanted to be told, now that it is committed; it opens nothing.
+class Announcer:
+    """Tells those who wait what a unit of work wanted to be told, once it is committed; it opens nothing."""
 
-    Args:
-        log: Path of the write-ahead log, without links.
-    """
-    if executor.has_news:
-        executor.has_news = False
-        with suppress(OSError):
-            os.utime(log)
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    @cached_property
+    def _log(self) -> str:
+        # To look for links takes longer than to touch the file.
+        return f"{os.path.realpath(self._path)}-wal"
+
+    def announce(self, executor: SqliteExecutor) -> None:
+        """Do so, if there is anything to be told."""
+        if executor.has_news:
+            executor.has_news = False
+            with suppress(OSError):
+                os.utime(self._log)
 
 
 class SqliteChanges:
