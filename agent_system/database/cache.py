@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CommitJournal", "HotCache", "TableEffects"]
 
+FOREIGN_KEYS = """
+    SELECT tables.name, keys."table", keys.on_update
+    FROM sqlite_master AS tables, pragma_foreign_key_list(tables.name) AS keys
+    WHERE tables.type = 'table'
+"""
+
 Key = tuple[str | None, Any]
 
 
@@ -192,19 +198,19 @@ class TableEffects:
         }
         # SQL does not care for the case in which a trigger or a foreign key writes a name.
         names = {table.casefold(): table for table in tables}
+        words_of = {table: _words(table) for table in tables}
         for owner, sql in raw.execute("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall():
             words = _words(_body(sql))
             deletes = not words.isdisjoint({"delete", "replace"})
-            touched = {(table, deletes) for table in tables if _words(table) <= words}
+            touched = {(table, deletes) for table in tables if words_of[table] <= words}
             for change in (False, True):
                 effects.setdefault((names.get(owner.casefold(), owner), change), set()).update(touched)
-        for table in tables:
-            for row in raw.execute(f"PRAGMA foreign_key_list({_quoted(table)})").fetchall():
-                parent, on_update = names.get(row[2].casefold(), row[2]), row[5]
-                effects.setdefault((parent, True), set()).add((table, True))
-                if on_update not in {"NO ACTION", "RESTRICT"}:
-                    effects.setdefault((parent, False), set()).add((table, False))
-        self._effects = {change: _reachable(change, effects) for change in effects}
+        for table, referred, on_update in raw.execute(FOREIGN_KEYS).fetchall():
+            parent = names.get(referred.casefold(), referred)
+            effects.setdefault((parent, True), set()).add((table, True))
+            if on_update not in {"NO ACTION", "RESTRICT"}:
+                effects.setdefault((parent, False), set()).add((table, False))
+        self._effects = {change: _reachable(change, effects) for change, direct in effects.items() if direct}
 
 
 def _body(trigger: str) -> str:
@@ -225,7 +231,3 @@ def _reachable(start: tuple[str, bool], effects: dict[tuple[str, bool], set[tupl
             seen.add(one)
             waiting |= effects.get(one, set())
     return frozenset(table for table, _ in seen)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
