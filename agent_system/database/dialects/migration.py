@@ -55,7 +55,7 @@ ADVISORY_LOCK = 0x6167656E745F7379
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchemaState:
-    """What a database holds: the revisions that it says it is at, and the names of all other tables."""
+    """What a database holds: the revisions that it says it is at; where it says none, the names of its tables."""
 
     revisions: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
@@ -201,8 +201,8 @@ async def exclusively(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 def read_state(connection: Connection) -> SchemaState:
     """Read the state of the database behind a connection."""
-    tables = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
     revisions = MigrationContext.configure(connection).get_current_heads()
+    tables = set() if revisions else set(inspect(connection).get_table_names()) - {VERSION_TABLE}
     return SchemaState(revisions=revisions, tables=tuple(sorted(tables)))
 
 
