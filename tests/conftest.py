@@ -16,6 +16,7 @@ import asyncio
 import gc
 import os
 import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -24,7 +25,9 @@ import pytest
 from agent_system.database.manager import DatabaseManager
 from agent_system.database.migrations import run_migrations
 from agent_system.entity_manager import EntityManager
-from tests.postgres import URL_VARIABLE, running_server
+from agent_system.settings import DatabaseSettings
+from tests.copies import Copies
+from tests.postgres import URL_VARIABLE, folder_in_memory, running_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -44,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     # Most tests of migrations are about the migration; tests/integration/backup tries what goes before.
     os.environ["AGENT_SYSTEM_BACKUP_BEFORE_MIGRATION"] = "false"
+    # The files of the tests are gone before they reach a disk, which would have to write 8 GB of them.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder_in_memory() or tempfile.gettempdir()))
     # A deadline would measure the machine. CI repeats the same examples, --full looks for new ones.
     hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)
     hypothesis.settings.register_profile("full", deadline=None, max_examples=1_000)
@@ -81,10 +86,16 @@ def migrated_url(engine_name: str, request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"migrated_{engine_name}_url"))
 
 
+@pytest.fixture(scope="session")
+def settings() -> DatabaseSettings:
+    """Return the settings where nothing is set; to read them from the environment takes longer than many a test."""
+    return DatabaseSettings()
+
+
 @pytest.fixture
-async def database(migrated_url: str) -> AsyncIterator[DatabaseManager]:
+async def database(migrated_url: str, settings: DatabaseSettings) -> AsyncIterator[DatabaseManager]:
     """Yield a connected manager on a fresh database at the newest revision."""
-    async with DatabaseManager(migrated_url, auto_migrate=False) as manager:
+    async with DatabaseManager(migrated_url, settings=settings, auto_migrate=False) as manager:
         yield manager
 
 
@@ -140,11 +151,19 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def migrated_postgresql_url(postgres_server: PostgresServer, postgres_template: str) -> AsyncIterator[str]:
-    """Yield the URL of a copy of the migrated PostgreSQL database."""
-    name = await postgres_server.create(template=postgres_template)
-    yield postgres_server.url_of(name)
-    await postgres_server.drop(name)
+async def migrated_postgresql_url(postgres_copies: Copies) -> AsyncIterator[str]:
+    """Yield the URL of a copy of the migrated PostgreSQL database; a connection that is left open is an error."""
+    name = await postgres_copies.lend()
+    yield postgres_copies.server.url_of(name)
+    await postgres_copies.take_back(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_copies(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Copies]:
+    """Yield the copies of the migrated PostgreSQL database that tests borrow."""
+    copies = Copies(postgres_server, postgres_template)
+    yield copies
+    asyncio.run(copies.drop())
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,10 @@ class PostgresServer:
         """Return the SQLAlchemy URL of one database."""
         return self.url.set(database=database).render_as_string(hide_password=False)
 
+    def dsn_of(self, database: str | None) -> str:
+        """Return the URL of one database for the driver."""
+        return self.url.set(drivername="postgresql", database=database).render_as_string(hide_password=False)
+
     async def create(self, *, template: str | None = None) -> str:
         """Create a database, empty or as a copy of another one, and return its name."""
         name = f"{self.prefix}_{next(self._numbers)}"
@@ -95,8 +99,7 @@ class PostgresServer:
             raise
 
     async def _execute(self, statement: str) -> None:
-        dsn = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        connection = await asyncpg.connect(dsn)
+        connection = await asyncpg.connect(self.dsn_of(self.url.database))
         try:
             await connection.execute(statement)
         finally:
@@ -123,10 +126,15 @@ def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
         yield PostgresServer(url=URL.create("postgresql+asyncpg", "postgres", query={"host": str(folder)}))
 
 
+def folder_in_memory() -> Path | None:
+    """Return the folder whose files are in memory, where there is one with room enough for the tests."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free >= MEMORY_BYTES else None
+
+
 def _data_parent(*, durable: bool) -> Path | None:
     """Return where the data go: in memory when they may, where a new database takes 14 ms instead of 250 on a disk."""
-    memory = Path("/dev/shm")
-    if not durable and memory.is_dir() and shutil.disk_usage(memory).free >= MEMORY_BYTES:
+    if not durable and (memory := folder_in_memory()):
         return memory
     # The socket is there as well, and a long TMPDIR may leave too little for its path.
     longest = Path(tempfile.gettempdir(), f"{FOLDER_PREFIX}12345678", ".s.PGSQL.5432.lock")
