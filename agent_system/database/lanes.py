@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STOPPED", "Lane", "uncancelled"]
 
+CLOSED = "Connection closed"
 STOPPED = "a unit of work raised StopIteration"
 
 T = TypeVar("T")
@@ -85,8 +86,36 @@ class Lane:
             connection._tx.put_nowait((future, partial(function, *args, **kwargs)))  # noqa: SLF001 (see there)
         else:
             # Its thread has ended, and nobody would ever answer.
-            future.set_exception(ValueError("Connection closed"))
+            future.set_exception(ValueError(CLOSED))
         return future
+
+    def call(
+        self,
+        then: Callable[[T | None, BaseException | None], None],
+        function: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Send a function to the thread and return at once; `then` gets its value or its error, on the loop.
+
+        A future would tell it one round of the loop later.
+        """
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            try:
+                value = function(*args, **kwargs)
+            except BaseException as exc:  # noqa: BLE001 (whoever waits is told)
+                loop.call_soon_threadsafe(then, None, exc)
+            else:
+                loop.call_soon_threadsafe(then, value, None)
+
+        connection: Any = self._connection
+        if connection._running and connection._connection:  # noqa: SLF001 (see the module docstring)
+            connection._tx.put_nowait((None, run))  # noqa: SLF001 (see there)
+        else:
+            # Its thread has ended, and nobody would ever answer.
+            loop.call_soon(then, None, ValueError(CLOSED))
 
     async def run_interruptible(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the thread; when the caller is cancelled, its statement is interrupted.

@@ -135,18 +135,15 @@ class Writer:
 
     def _post(self, group: list[_Waiting]) -> None:
         works = [waiting.work for waiting in group]
-        answer = self._lane.post(commit_group, self._executor, works)
-        answer.add_done_callback(partial(self._answered, group))
+        self._lane.call(partial(self._answered, group), commit_group, self._executor, works)
 
-    def _answered(self, group: list[_Waiting], answer: asyncio.Future[Sequence[Outcome]]) -> None:
-        error = answer.exception()
+    def _answered(self, group: list[_Waiting], outcomes: Sequence[Outcome] | None, error: BaseException | None) -> None:
         if isinstance(error, GroupBusyError):
             self._task = asyncio.get_running_loop().create_task(self._try_until_free(group))
             return
-        if error is not None:
+        if outcomes is None:
             self._task = asyncio.get_running_loop().create_task(self._try_on_new_connection(group))
             return
-        outcomes = answer.result()
         self._resolve(group, outcomes)
         failures = [outcome.error for outcome in outcomes if outcome.error is not None]
         if failures and any(map(is_broken, failures)):

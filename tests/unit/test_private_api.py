@@ -152,6 +152,10 @@ async def test_aiosqlite_takes_pairs_of_a_future_and_a_function_from_its_queue(
     future = asyncio.get_running_loop().create_future()
     connection._tx.put_nowait((future, threading.get_ident))
     assert await future == connection._thread.ident
+    # Without a future nobody is told.
+    answers: SimpleQueue[int] = SimpleQueue()
+    connection._tx.put_nowait((None, lambda: answers.put(threading.get_ident())))
+    assert answers.get(timeout=10) == connection._thread.ident
 
 
 async def test_aiosqlite_hands_every_exception_to_the_future(connection: aiosqlite.Connection) -> None:

@@ -32,7 +32,7 @@ class WithVectors(Generic[T]):
         vectors: They, by text; None when there are none to be had.
     """
 
-    __slots__ = ("_embedder", "_rows", "_values", "_vectors", "_work", "late")
+    __slots__ = ("_embedder", "_rows", "late", "values", "vectors", "work")
 
     def __init__(
         self,
@@ -42,25 +42,25 @@ class WithVectors(Generic[T]):
         embedder: Embedder,
         vectors: Mapping[str, bytes] | None,
     ) -> None:
-        self._work: Any = work
-        self._values = values
+        self.work: Any = work
+        self.values = values
         self._rows = rows
         self._embedder = embedder
-        self._vectors = vectors or {}
+        self.vectors = vectors or {}
         self.late: list[TextRow] = []
         """Rows that were written and have no vector."""
 
     def __call__(self, executor: Executor) -> T:
         """Do it alone."""
         self.late.clear()
-        result: T = self._work(executor)
-        rows = list(_written(self._values, result))
+        result: T = self.work(executor)
+        rows = list(_written(self.values, result))
         if rows:
             self._write(executor.trusted, rows)
         return result
 
     def _write(self, executor: Executor, rows: Sequence[TextRow]) -> None:
-        vectors = self._vectors
+        vectors = self.vectors
         model_id = self._rows.ensure_model(executor, self._embedder)
         self._rows.write(executor, model_id, (NewVector(row, vectors[row.text]) for row in rows if row.text in vectors))
         missing = (row for row in rows if row.text not in vectors)
@@ -68,21 +68,17 @@ class WithVectors(Generic[T]):
 
     def kind(self) -> object | None:
         """What it has in common with those that it can be done with; None when it is done alone."""
-        kind = kind_of(self._work)
-        if kind is None or any(row.get("content") not in self._vectors for row in self._values):
+        kind = kind_of(self.work)
+        if kind is None or any(row.get("content") not in self.vectors for row in self.values):
             return None
         return WithVectors, self._rows.index.name, self._embedder.name, self._embedder.dimensions, kind
 
     def do_with(self, executor: Executor, others: Sequence[WithVectors[Any]]) -> None:
         """Do it, and after it others of its kind; what they write is new, and so are its vectors."""
         together = (self, *others)
-        self._work.do_with(executor, [each._work for each in others])  # noqa: SLF001 (of the same class)
+        self.work.do_with(executor, [each.work for each in others])
         trusted = executor.trusted
-        new = [
-            NewVector(row, each._vectors[row.text])  # noqa: SLF001 (of the same class)
-            for each in together
-            for row in _written(each._values, None)  # noqa: SLF001 (of the same class)
-        ]
+        new = [NewVector(row, each.vectors[row.text]) for each in together for row in _written(each.values, None)]
         self._rows.write_new(trusted, self._rows.ensure_model(trusted, self._embedder), new)
 
 

@@ -38,20 +38,20 @@ class Remembering:
     none of them is, and each is remembered by itself. See `database/groups.py`.
     """
 
-    __slots__ = ("_insertion", "_writer", "row")
+    __slots__ = ("_writer", "insertion", "row")
 
     def __init__(self, writer: MemoryWriter, insertion: Insertion) -> None:
         self._writer = writer
-        self._insertion = insertion
+        self.insertion = insertion
         self.row: dict[str, Any] = insertion.values
         """What has become of it, when it is done."""
 
     def __call__(self, executor: Executor) -> dict[str, Any]:
         """Remember it alone."""
-        new = self._insertion.values
+        new = self.insertion.values
         self._writer.ensure_owners(executor, (new["user_id"],))
         for _ in range(ATTEMPTS):
-            if self._insertion.do_unless_there(executor):
+            if self.insertion.do_unless_there(executor):
                 self.row = new
                 return new
             same = self._writer.find_same(executor, new)
@@ -63,14 +63,14 @@ class Remembering:
 
     def kind(self) -> object | None:
         """What it has in common with those that can be remembered with it."""
-        kind = self._insertion.kind()
+        kind = self.insertion.kind()
         return None if kind is None else (Remembering, kind)
 
     def do_with(self, executor: Executor, others: Sequence[Remembering]) -> None:
         """Remember it, and after it others of its kind."""
         together = (self, *others)
         self._writer.ensure_owners(executor, (each.row["user_id"] for each in together))
-        first, *rest = (each._insertion for each in together)  # noqa: SLF001 (of the same class)
+        first, *rest = (each.insertion for each in together)
         first.do_with(executor, rest)
 
 

@@ -26,27 +26,27 @@ __all__ = ["IdentityWriter", "identity_writer"]
 class _Owned:
     """Makes the identity whose row it is, unless it is there, and writes the row; see `database/groups.py`."""
 
-    __slots__ = ("_identities", "_write", "id_")
+    __slots__ = ("_identities", "id_", "write")
 
     def __init__(self, identities: IdentityWriter, id_: str, write: Callable[[Executor], None]) -> None:
         self._identities = identities
-        self._write: Any = write
+        self.write: Any = write
         self.id_ = id_
 
     def __call__(self, executor: Executor) -> None:
         """Write it alone."""
         self._identities.ensure(executor, self.id_)
-        self._write(executor)
+        self.write(executor)
 
     def kind(self) -> object | None:
         """What it has in common with those that can be written with it; None when it is written by itself."""
-        kind = kind_of(self._write)
+        kind = kind_of(self.write)
         return None if kind is None else (_Owned, kind)
 
     def do_with(self, executor: Executor, others: Sequence[_Owned]) -> None:
         """Write it, and after it others of its kind."""
         self._identities.ensure_all(executor, {self.id_, *(each.id_ for each in others)})
-        self._write.do_with(executor, [each._write for each in others])  # noqa: SLF001 (of the same class)
+        self.write.do_with(executor, [each.write for each in others])
 
 
 class IdentityWriter:

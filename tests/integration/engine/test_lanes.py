@@ -78,6 +78,22 @@ async def test_posted_functions_answer_by_a_future(lane: Lane) -> None:
         await lane.post(int, "seven")
 
 
+async def test_called_functions_answer_on_the_loop(lane: Lane) -> None:
+    answers: asyncio.Queue[tuple[Any, BaseException | None, int]] = asyncio.Queue()
+
+    def then(value: Any, error: BaseException | None) -> None:
+        answers.put_nowait((value, error, threading.get_ident()))
+
+    lane.call(then, int, "7")
+    assert await answers.get() == (7, None, threading.get_ident())
+    lane.call(then, int, "seven")
+    assert isinstance((await answers.get())[1], ValueError)
+    connection: Any = lane._connection
+    await connection.close()
+    lane.call(then, int, "7")
+    assert "closed" in str((await answers.get())[1])
+
+
 async def test_a_lane_whose_connection_is_closed_answers_at_once(lane: Lane) -> None:
     connection: Any = lane._connection
     await connection.close()
