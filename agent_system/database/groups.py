@@ -25,7 +25,7 @@ from agent_system.errors import DatabaseBusyError, OutcomeUnknownError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from agent_system.database.executor import Executor, SqliteExecutor, Work
 
@@ -74,8 +74,13 @@ class _RetryWithSavepointsError(Exception):
     """A work failed half-way; the group must run again with isolation."""
 
 
-def commit_group(executor: SqliteExecutor, works: Sequence[Work[Any]]) -> list[Outcome]:
+def commit_group(
+    executor: SqliteExecutor, works: Sequence[Work[Any]], begun: Callable[[], None] | None = None
+) -> list[Outcome]:
     """Run the works in one transaction and commit it.
+
+    Args:
+        begun: Called once the transaction has begun.
 
     Returns:
         One outcome per work, in order. Values stand only for what has been committed.
@@ -92,6 +97,9 @@ def commit_group(executor: SqliteExecutor, works: Sequence[Work[Any]]) -> list[O
         if executor.journal is not None:
             executor.journal.began()
         try:
+            if begun is not None:
+                begun()
+                begun = None
             _run_all(executor, works, alive, outcomes, isolate=isolate)
         except _TransactionGoneError as gone:
             outcomes[gone.position] = Outcome(error=gone.error)

@@ -45,6 +45,11 @@ class Turn:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._holder: asyncio.Task[Any] | None = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it; may be asked on any thread."""
+        return bool(self._waiting)
+
     def check_not_mine(self) -> None:
         """Raise TransactionError when the running task holds it: to wait would be to wait for itself."""
         if self._holder is not None and self._holder is asyncio.current_task():

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from agent_system.database.driver import is_broken
 from agent_system.database.groups import GroupBusyError, Outcome, commit_group
 from agent_system.database.translate import FAILURES, translate
 from agent_system.database.turns import Backoff
+from agent_system.database.work_queue import Mark, WaitingWork
 from agent_system.errors import DatabaseBusyError, DatabaseError, NotConnectedError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import SqliteExecutor, Work
     from agent_system.database.lanes import Lane
     from agent_system.database.turns import Turn
+    from agent_system.database.work_queue import WorkQueue
 
 __all__ = ["Writer"]
 
@@ -33,16 +34,6 @@ logger = logging.getLogger(__name__)
 
 # How a connection that cannot be opened is told, by the engine and by what lies below it.
 REFUSALS: tuple[type[BaseException], ...] = (DatabaseError, *FAILURES)
-
-
-class _Waiting:
-    """One submitted work and the future that its caller awaits."""
-
-    __slots__ = ("future", "work")
-
-    def __init__(self, work: Work[Any], future: asyncio.Future[Any]) -> None:
-        self.work = work
-        self.future = future
 
 
 class Writer:
@@ -58,9 +49,9 @@ class Writer:
         executor: SqliteExecutor,
         turn: Turn,
         *,
-        group_size: int,
-        queue_limit: int,
+        queue: WorkQueue,
         lock_timeout_seconds: float,
+        announce: Callable[[], None],
         after_commit: Callable[[], None],
         reopen: Callable[[], Awaitable[tuple[Lane, SqliteExecutor]]],
     ) -> None:
@@ -68,21 +59,21 @@ class Writer:
         self._executor = executor
         self._reopen = reopen
         self._turn = turn
-        self._group_size = group_size
-        self._queue_limit = queue_limit
+        self._queue = queue
         self._lock_timeout = lock_timeout_seconds
+        self._announce = announce
         self._after_commit = after_commit
-        self._waiting: deque[_Waiting] = deque()
         self._space = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._sent: list[WaitingWork] = []
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
     def depth(self) -> int:
         """How many writes wait for their group now."""
-        return len(self._waiting)
+        return len(self._queue)
 
     async def submit(self, work: Work[T]) -> T:
         """Run one work in the next group and return its value after the commit.
@@ -91,14 +82,14 @@ class Writer:
         """
         if self._closed:
             raise NotConnectedError
-        while len(self._waiting) >= self._queue_limit:
+        while self._queue.is_full:
             self._space.clear()
             await self._space.wait()
             if self._closed:
                 raise NotConnectedError
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Waiting(work, future))
+        self._queue.add(WaitingWork(work, future))
         if self._idle.is_set():
             self._idle.clear()
             loop.call_soon(self._ask_for_turn)
@@ -133,11 +124,55 @@ class Writer:
         else:
             self._finish()
 
-    def _post(self, group: list[_Waiting]) -> None:
-        works = [waiting.work for waiting in group]
-        self._lane.call(partial(self._answered, group), commit_group, self._executor, works)
+    def _post(self, group: list[WaitingWork]) -> None:
+        self._sent = group
+        self._lane.call(self._answered, self._commit_groups, group, asyncio.get_running_loop())
 
-    def _answered(self, group: list[_Waiting], outcomes: Sequence[Outcome] | None, error: BaseException | None) -> None:
+    def _commit_groups(self, group: list[WaitingWork], loop: asyncio.AbstractEventLoop) -> Sequence[Outcome]:
+        """Commit a group on the writer's thread, and then who waits by now, as long as nobody else wants the turn.
+
+        A group is answered when the next one has begun: so the loop's thread has its callers go on while SQLite works,
+        and not while this thread has something to do, or the two would wait for each other.
+
+        Returns:
+            The outcomes of the last group, which is `_sent`.
+        """
+        answer: Callable[[], object] | None = None
+        while True:
+            self._sent = group
+            begun = Mark.now()
+            outcomes = self._commit_answering(group, answer)
+            self._queue.measure(group, begun, Mark.now())
+            self._announce()
+            if self._turn.is_wanted or _are_of_broken(outcomes):
+                return outcomes
+            following = self._queue.take(unanswered=len(group))
+            if not following:
+                return outcomes
+            answer = partial(loop.call_soon_threadsafe, self._resolve, group, outcomes)
+            group = following
+
+    def _commit_answering(self, group: Sequence[WaitingWork], answer: Callable[[], object] | None) -> Sequence[Outcome]:
+        """Commit a group, and answer the one before it."""
+        works = [waiting.work for waiting in group]
+        if answer is None:
+            return commit_group(self._executor, works)
+        is_answered = False
+
+        def begun() -> None:
+            nonlocal is_answered
+            is_answered = True
+            answer()
+
+        try:
+            return commit_group(self._executor, works, begun)
+        finally:
+            # Also when the transaction could not be begun.
+            if not is_answered:
+                answer()
+
+    def _answered(self, outcomes: Sequence[Outcome] | None, error: BaseException | None) -> None:
+        group = self._sent
         if isinstance(error, GroupBusyError):
             self._task = asyncio.get_running_loop().create_task(self._try_until_free(group))
             return
@@ -145,8 +180,7 @@ class Writer:
             self._task = asyncio.get_running_loop().create_task(self._try_on_new_connection(group))
             return
         self._resolve(group, outcomes)
-        failures = [outcome.error for outcome in outcomes if outcome.error is not None]
-        if failures and any(map(is_broken, failures)):
+        if _are_of_broken(outcomes):
             self._task = asyncio.get_running_loop().create_task(self._renew())
         else:
             self._finish()
@@ -168,7 +202,7 @@ class Writer:
         """Go on with another connection."""
         self._lane, self._executor = await self._reopen()
 
-    async def _try_on_new_connection(self, group: list[_Waiting]) -> None:
+    async def _try_on_new_connection(self, group: list[WaitingWork]) -> None:
         """The connection failed before the group's COMMIT, so nothing of it is written and it may run once more."""
         try:
             await self.reopen()
@@ -181,7 +215,7 @@ class Writer:
             self._fail(group, exc)
         self._finish()
 
-    async def _try_until_free(self, group: list[_Waiting]) -> None:
+    async def _try_until_free(self, group: list[WaitingWork]) -> None:
         """Another process has the lock; the turn is kept, so that nobody of this process asks in between."""
         backoff = Backoff(self._lock_timeout)
         try:
@@ -189,7 +223,7 @@ class Writer:
                 await backoff.wait()
                 # Whoever gave up meanwhile has nothing written; whoever came meanwhile may join.
                 group[:] = [waiting for waiting in group if not waiting.future.done()]
-                group.extend(self._take(self._group_size - len(group)))
+                group.extend(self._take(self._queue.group_size - len(group)))
                 try:
                     works = [waiting.work for waiting in group]
                     outcomes = await self._lane.run(commit_group, self._executor, works)
@@ -206,26 +240,18 @@ class Writer:
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._waiting:
+        if self._queue:
             asyncio.get_running_loop().call_soon(self._ask_for_turn)
         else:
             self._idle.set()
 
-    def _take(self, limit: int | None = None) -> list[_Waiting]:
-        wanted = self._group_size if limit is None else limit
-        if len(self._waiting) <= wanted:
-            group = [waiting for waiting in self._waiting if not waiting.future.done()]
-            self._waiting.clear()
-        else:
-            group = []
-            while self._waiting and len(group) < wanted:
-                waiting = self._waiting.popleft()
-                if not waiting.future.done():
-                    group.append(waiting)
+    def _take(self, limit: int | None = None) -> list[WaitingWork]:
+        group = self._queue.take(limit)
         self._space.set()
         return group
 
-    def _resolve(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    def _resolve(self, group: Sequence[WaitingWork], outcomes: Sequence[Outcome]) -> None:
+        self._space.set()
         if any(outcome.error is None for outcome in outcomes):
             self._after_commit()
         for waiting, outcome in zip(group, outcomes, strict=True):
@@ -236,7 +262,14 @@ class Writer:
             else:
                 waiting.future.set_exception(translate(outcome.error))
 
-    def _fail(self, group: Sequence[_Waiting], exc: BaseException) -> None:
+    def _fail(self, group: Sequence[WaitingWork], exc: BaseException) -> None:
+        self._space.set()
         for waiting in group:
             if not waiting.future.done():
                 waiting.future.set_exception(translate(exc))
+
+
+def _are_of_broken(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the connection that they came from is of no more use."""
+    failures = [outcome.error for outcome in outcomes if outcome.error is not None]
+    return any(map(is_broken, failures))

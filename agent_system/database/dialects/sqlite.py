@@ -38,6 +38,7 @@ from agent_system.database.session_turn import SessionTurn
 from agent_system.database.translate import FAILURES, translate, translated
 from agent_system.database.turns import Backoff, Turn
 from agent_system.database.wal_index import WalIndex
+from agent_system.database.work_queue import WorkQueue
 from agent_system.database.writer import Writer
 from agent_system.errors import StatementTimeoutError
 
@@ -120,9 +121,9 @@ class SqliteBackend:
             self._writing.lane,
             self._writing.executor,
             self._turn,
-            group_size=self._settings.write_group_size,
-            queue_limit=self._settings.write_queue_limit,
+            queue=WorkQueue(self._settings.write_group_size, self._settings.write_queue_limit),
             lock_timeout_seconds=self._settings.lock_timeout_seconds,
+            announce=self._announce,
             after_commit=self._after_commit,
             reopen=self._reopen_writer,
         )
@@ -305,6 +306,7 @@ class SqliteBackend:
         else:
             self._turn.release()
         if committed:
+            self._announce()
             self._after_commit()
 
     async def _renew(self) -> None:
@@ -314,9 +316,11 @@ class SqliteBackend:
         finally:
             self._turn.release()
 
+    def _announce(self) -> None:
+        self._announcer.announce(self._writing.executor)
+
     def _after_commit(self) -> None:
         self._last_commit = utc_now()
-        self._announcer.announce(self._writing.executor)
         self._checkpointer.consider()
 
     async def maintain(self, now: float) -> None:

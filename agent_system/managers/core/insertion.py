@@ -71,6 +71,11 @@ class Insertion:
             self.values[self.made[0]] = key
         return key is not None
 
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether it is, and with others of its kind still is."""
+        return self.event is None
+
     def encode_late(self) -> None:
         """Take the values that only the unit of work knows."""
         for key in self._late:

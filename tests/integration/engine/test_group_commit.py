@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,13 +136,42 @@ async def test_works_that_come_while_a_group_is_committed_are_the_next_group(
 ) -> None:
     first = asyncio.create_task(db.write(add("first")))
     await commit_gate.reached()
-    others = [asyncio.create_task(db.write(add(f"{number}"))) for number in range(10)]
-    while (await db.health()).write_queue_depth < 10:
+    titles = [*(f"{number}" for number in range(10)), "first"]
+    others = [asyncio.create_task(db.write(add(title))) for title in titles]
+    while (await db.health()).write_queue_depth < 11:
         assert not first.done()
     await commit_gate.open()
-    await asyncio.gather(first, *others)
+    *good, bad = await asyncio.gather(*others, return_exceptions=True)
 
+    assert await first == 1
+    assert len(set(good)) == 10
+    assert isinstance(bad, DuplicateKeyError)
     assert await db.read(count) == 11
+
+
+@requires.one_writer
+async def test_a_group_is_answered_also_when_the_next_one_has_to_wait_for_another_process(db: DatabaseManager) -> None:
+    loop, reached, is_there = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    with closing(sqlite3.connect(str(db.url.database), isolation_level=None, check_same_thread=False)) as other:
+
+        def trace(statement: str) -> None:
+            if statement == "COMMIT":
+                loop.call_soon_threadsafe(reached.set)
+                is_there.wait(20)
+            elif statement == "BEGIN IMMEDIATE" and is_there.is_set() and not other.in_transaction:
+                # Their BEGIN comes before that of the second group, which is traced before it takes its lock.
+                other.execute("BEGIN IMMEDIATE")
+
+        writer_of(db).set_trace_callback(trace)
+        first = asyncio.create_task(db.write(add("first")))
+        await reached.wait()
+        second = asyncio.create_task(db.write(add("second")))
+        await asyncio.sleep(0)
+        is_there.set()
+        assert await first == 1
+        assert not second.done()
+        writer_of(db).set_trace_callback(None)
+    assert await second == 2
 
 
 @requires.one_writer
