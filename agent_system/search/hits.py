@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agent_system.errors import CursorError
 from agent_system.search.snippets import snippet_of
+from agent_system.search.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,11 +34,16 @@ class Hit(Generic[Row]):
     parts: Mapping[str, float] = field(default_factory=dict)
     """What the score is made of, by the side that found it."""
     found_by: tuple[str, ...] = ("text",)
-    """Which sides found it: `text`, `substring`."""
-    texts: Sequence[str] = field(default=(), repr=False)
-    """The texts that were looked through."""
+    """Which sides found it: `text`, `vector`, `substring`."""
+    searched: Sequence[str] = field(default=(), repr=False)
+    """The attributes of the row that were looked through."""
     terms: Sequence[Term] = field(default=(), repr=False)
     """What can be found in them."""
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The texts that were looked through."""
+        return [plain_text(getattr(self.item, name)) for name in self.searched]
 
     @property
     def snippet(self) -> Snippet:
@@ -50,12 +56,19 @@ class Hits(list[Hit[Row]]):
 
     Args:
         hits: The hits.
-        next_cursor: What to pass as `after` for the next page; None at the end.
+        next_cursor: What to pass as `after` for the next page, or what makes it; None at the end.
     """
 
-    def __init__(self, hits: Iterable[Hit[Row]] = (), next_cursor: str | None = None) -> None:
+    def __init__(self, hits: Iterable[Hit[Row]] = (), next_cursor: str | Callable[[], str] | None = None) -> None:
         super().__init__(hits)
-        self.next_cursor = next_cursor
+        self._next_cursor = next_cursor
+
+    @property
+    def next_cursor(self) -> str | None:
+        """What to pass as `after` for the next page, made when it is asked for; None at the end."""
+        if callable(self._next_cursor):
+            self._next_cursor = self._next_cursor()
+        return self._next_cursor
 
     @property
     def items(self) -> list[Row]:

@@ -53,6 +53,11 @@ class TextIndex:
         return None if self.numbers_name is None else metadata.tables[self.numbers_name]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the indexed columns but for `extra_terms`."""
+        return tuple(self.weights)
+
+    @property
     def columns(self) -> list[Column[Any]]:
         """The indexed columns but for `extra_terms`."""
         return [self.table.c[name] for name in self.weights]

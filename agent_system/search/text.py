@@ -17,14 +17,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_system.models.codec import encode_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["LONGEST_WORD", "canonical", "extra_terms", "is_unspaced", "pairs", "pieces", "terms", "words"]
+__all__ = ["LONGEST_WORD", "canonical", "extra_terms", "is_unspaced", "pairs", "pieces", "plain_text", "terms", "words"]
 
 LONGEST_WORD = 255
 """Characters; longer runs of letters are data, not words, and are not looked for."""
@@ -40,6 +40,13 @@ _ACCENTED = re.compile("([A-Za-z])[\u0300-\u036f]+")
 # At the end of a Greek word sigma has a form of its own.
 _FINAL_SIGMA = ("\u03c2", "\u03c3")
 _ASCII_WORD = re.compile("[0-9a-z]+")
+
+
+def plain_text(value: Any) -> str:
+    """What is indexed of a value: a text, or the texts of a JSON list."""
+    if isinstance(value, str):
+        return value
+    return " ".join(item for item in value if isinstance(item, str)) if isinstance(value, list) else ""
 
 
 def canonical(text: str) -> str:

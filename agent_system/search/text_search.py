@@ -27,7 +27,7 @@ from agent_system.search.matching import Row
 from agent_system.search.postgresql import PostgresText
 from agent_system.search.query import parse
 from agent_system.search.sqlite import SqliteText
-from agent_system.search.text import canonical
+from agent_system.search.text import canonical, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from agent_system.search.index import TextBackend, TextIndex
     from agent_system.search.query import Query, Term
 
-__all__ = ["FEW_ROWS", "LEAST_SCORE", "MOST_RANKED_CHARACTERS", "Found", "TextSearch", "is_plain", "plain_text"]
+__all__ = ["FEW_ROWS", "LEAST_SCORE", "MOST_RANKED_CHARACTERS", "Found", "TextSearch", "is_plain"]
 
 # Reading and cutting a row takes 10 µs; asking FTS5 for common words of 100,000 rows takes as long as 300 rows do.
 FEW_ROWS = 300
@@ -258,10 +258,3 @@ def _rarest(with_term: Mapping[Term, int], most: int) -> list[Term]:
 
 def _share(parts: Sequence[str], text: str) -> float:
     return sum(part in text for part in parts) / len(parts)
-
-
-def plain_text(value: Any) -> str:
-    """What is indexed of a value: a text, or the texts of a JSON list."""
-    if isinstance(value, str):
-        return value
-    return " ".join(item for item in value if isinstance(item, str)) if isinstance(value, list) else ""

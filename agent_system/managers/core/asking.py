@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agent_system.errors import ValidationError
 from agent_system.search.fusion import K
-from agent_system.search.hits import digest_of
 from agent_system.search.query import parse
 from agent_system.search.text_search import is_plain
 
@@ -89,8 +88,8 @@ class Asked:
         text, vector = (self.used_weights.get(side, 1.0) for side in ("text", "vector"))
         return bool(text / (K + count) > vector / (K + 1))
 
-    def digest(self, name: str, about: Mapping[str, Any]) -> str:
-        """A digest of it all, so that a cursor cannot be used with another search.
+    def shown(self, name: str, about: Mapping[str, Any]) -> tuple[Any, ...]:
+        """It all as it is now, so that a cursor that carries a digest of it cannot be used with another search.
 
         Args:
             name: What is searched.
@@ -98,7 +97,7 @@ class Asked:
         """
         filters = sorted((key, _shown(value)) for key, value in about.items())
         how = [self.mode, sorted((self.weights or {}).items()), self.embedder and self.embedder.name]
-        return digest_of(name, self.text, filters, how)
+        return name, self.text, filters, how
 
     def check(self, name: str) -> None:
         """Refuse what cannot be asked for.

@@ -61,32 +61,38 @@ class QuickSearch(Generic[Row]):
         Returns:
             What was found, the best first, and the rows of the first so many by their keys.
         """
-        bound = await self._bound(db, query, wanted)
+        words = self._words.words_of(db, query)
+        bound = await self.reads.bound(db, wanted) if words else None
         if bound is None:
             return None
-        rows: dict[Any, Row] = {}
+        if wanted.names_a_scope or db.is_scoped:
+            found = await self._of_scope(db, words, bound)
+            if found is None:
+                return None
+            return found[: limit + 1], await self.reads.rows(db, bound, [one.key for one in found[:limit]])
+        stored: dict[Any, Any] = {}
 
         async def read(keys: list[Any]) -> Collection[Any]:
-            rows.update(await self.reads.rows(db, bound, keys))
-            return rows
+            stored.update(await self.reads.stored(db, bound, keys))
+            return stored
 
-        if wanted.names_a_scope or db.is_scoped:
-            found = await self._of_scope(db, query, bound)
-            await read([one.key for one in (found or ())[:limit]])
-            return None if found is None else (found[: limit + 1], rows)
-        found = await self._of_all(db, query, limit + 1, read)
-        return None if found is None else (found, rows)
+        found = await self._of_all(db, words, limit + 1, read)
+        if found is None:
+            return None
+        hydrate = self.reads.hydrate
+        return found, {one.key: hydrate(stored[one.key]) for one in found[:limit]}
 
     async def found(
         self, db: DatabaseManager, query: Query, wanted: Wanted, enough: int = MOST_FOUND
     ) -> list[Found] | None:
         """The best rows, the best first, so many at least where there are; None when memory cannot tell."""
-        bound = await self._bound(db, query, wanted)
+        words = self._words.words_of(db, query)
+        bound = await self.reads.bound(db, wanted) if words else None
         if bound is None:
             return None
         if wanted.names_a_scope or db.is_scoped:
-            return await self._of_scope(db, query, bound)
-        return await self._of_all(db, query, enough, lambda keys: self.reads.allowed(db, bound, keys))
+            return await self._of_scope(db, words, bound)
+        return await self._of_all(db, words, enough, lambda keys: self.reads.allowed(db, bound, keys))
 
     async def rows(self, db: DatabaseManager, wanted: Wanted, keys: list[Any]) -> dict[Any, Row] | None:
         """The rows of some keys that are wanted, by key; None when there is no plan for it."""
@@ -98,22 +104,23 @@ class QuickSearch(Generic[Row]):
         bound = await self.reads.bound(db, wanted)
         return None if bound is None else partial(self.reads.owners, db, bound)
 
-    async def _bound(self, db: DatabaseManager, query: Query, wanted: Wanted) -> Bound | None:
-        return await self.reads.bound(db, wanted) if self._words.can_find(db, query) else None
-
-    async def _of_scope(self, db: DatabaseManager, query: Query, bound: Bound) -> list[Found] | None:
+    async def _of_scope(self, db: DatabaseManager, words: list[str], bound: Bound) -> list[Found] | None:
         own = await self.reads.keys(db, bound, MOST_OF_SCOPE)
-        best = await self._words.best_among(db, query, own, MOST_FOUND)
+        best = await self._words.best_among(db, words, own, MOST_FOUND)
         return None if best is None else [Found.by("text", *one) for one in zip(*best, strict=True)]
 
     async def _of_all(
-        self, db: DatabaseManager, query: Query, enough: int, read: Callable[[list[Any]], Awaitable[Collection[Any]]]
+        self,
+        db: DatabaseManager,
+        words: list[str],
+        enough: int,
+        read: Callable[[list[Any]], Awaitable[Collection[Any]]],
     ) -> list[Found] | None:
         """The best rows that `read` lets through, so many of them."""
         found: dict[Any, float] = {}
         done, count = 0, max(LOOKED_AT, enough + enough // 4)
         while True:
-            best: Best | None = await self._words.best(db, query, count)
+            best: Best | None = await self._words.best(db, words, count)
             if best is None:
                 return None
             keys, scores = best

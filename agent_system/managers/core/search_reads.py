@@ -34,6 +34,7 @@ FEW_KEYS = 300
 SIZES = (16, 64, 256)
 MOST_AT_ONCE = SIZES[-1]
 """How many keys can be asked for at once."""
+NAMES = tuple(f"key_{number}" for number in range(MOST_AT_ONCE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class SearchReads(Generic[Row]):
     """
 
     def __init__(self, plans: TablePlans[Row], vectors_by: str) -> None:
-        self._table = plans
+        self.hydrate = plans.hydrate
+        """Makes an instance of a stored row."""
         embeddings = metadata.tables["embeddings"]
         key = self._key = plans.columns["id"]
         owner = embeddings.c[vectors_by]
@@ -111,9 +113,12 @@ class SearchReads(Generic[Row]):
 
     async def rows(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any]) -> dict[Any, Row]:
         """The rows of some keys that meet a condition, by key."""
-        hydrate, position = self._table.hydrate, self._key_position
-        found = await self._among(db, bound, keys, self._rows)
-        return {row[position]: hydrate(row) for row in found}
+        return {key: self.hydrate(row) for key, row in (await self.stored(db, bound, keys)).items()}
+
+    async def stored(self, db: DatabaseManager, bound: Bound, keys: Sequence[Any]) -> dict[Any, Any]:
+        """The same as the driver gives them, for `hydrate`."""
+        position = self._key_position
+        return {row[position]: row for row in await self._among(db, bound, keys, self._rows)}
 
     async def owners(self, db: DatabaseManager, bound: Bound, numbers: Sequence[int]) -> dict[int, Any]:
         """The keys of the rows, by the numbers of their vectors, of which a condition holds."""
@@ -124,7 +129,7 @@ class SearchReads(Generic[Row]):
         for start in range(0, len(keys), MOST_AT_ONCE):
             part = keys[start : start + MOST_AT_ONCE]
             size = next(size for size in SIZES if size >= len(part))
-            names = [f"key_{number}" for number in range(size)]
+            names = NAMES[:size]
 
             def build(condition: ColumnElement[bool], names: Sequence[str] = names) -> Select[Any]:
                 binds = [bindparam(name, type_=what.key.type) for name in names]

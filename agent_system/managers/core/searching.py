@@ -16,9 +16,9 @@ from agent_system.managers.core.reranking import RERANKED, Reranking
 from agent_system.managers.core.row_vectors import RowVectors
 from agent_system.managers.core.word_search import WordSearch
 from agent_system.search.fusion import fused
-from agent_system.search.hits import Hit, Hits, Place
-from agent_system.search.text import extra_terms
-from agent_system.search.text_search import Found, TextSearch, plain_text
+from agent_system.search.hits import Hit, Hits, Place, digest_of
+from agent_system.search.text import extra_terms, plain_text
+from agent_system.search.text_search import Found, TextSearch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -107,13 +107,18 @@ class RowSearch(Generic[Row]):
             EmbeddingError: The embedder that the mode insists on failed.
         """
         asked.check(self._manager.store.name)
-        digest = asked.digest(self._index.name, about)
-        place = None if asked.after is None else Place.decoded(asked.after, digest, self._index.key.type.python_type)
+        shown = asked.shown(self._index.name, about)
+        place: Place | None = None
+        if asked.after is not None:
+            place = Place.decoded(asked.after, digest_of(*shown), self._index.key.type.python_type)
         found, rows = await self._quickly(asked, wanted, place) or await self._slowly(asked, wanted, place)
         page = found[: asked.limit]
-        last = Place(page[-1].score, page[-1].key).encoded(digest) if len(found) > asked.limit else None
-        terms = asked.query.terms
-        return Hits([self._hit(one, rows[one.key], terms) for one in page if one.key in rows], last)
+        terms, names = asked.query.terms, self._index.names
+        hits = [_hit(one, rows[one.key], names, terms) for one in page if one.key in rows]
+        if len(found) <= asked.limit:
+            return Hits(hits)
+        last = Place(page[-1].score, page[-1].key)
+        return Hits(hits, lambda: last.encoded(digest_of(*shown)))
 
     # Both ways give what was found behind a place, and the rows of a page of it.
 
@@ -203,12 +208,6 @@ class RowSearch(Generic[Row]):
         merged = [Found(key, sum(parts.values()), parts) for key, parts in both.items()]
         return sorted(merged, key=lambda one: (one.score, one.key), reverse=True)[:MOST_FOUND]
 
-    def _hit(self, found: Found, item: Any, terms: Sequence[Term]) -> Hit[Row]:
-        texts = tuple([plain_text(getattr(item, name)) for name in self._index.weights])
-        return Hit(
-            item=item, score=found.score, parts=found.parts, found_by=tuple(found.parts), texts=texts, terms=terms
-        )
-
     # The index.
 
     async def warm(self) -> None:
@@ -261,6 +260,11 @@ class RowSearch(Generic[Row]):
             kept = {"extra_terms": extra, "updated_at": table.c.updated_at}
             executor.execute(table.update().where(key == row_key).values(kept))
         return (rows[-1][0] if len(rows) == BATCH else None), len(missing)
+
+
+def _hit(found: Found, item: Row, names: Sequence[str], terms: Sequence[Term]) -> Hit[Row]:
+    by = tuple(found.parts)
+    return Hit(item=item, score=found.score, parts=found.parts, found_by=by, searched=names, terms=terms)
 
 
 def _behind(place: Place | None, found: list[Found]) -> list[Found]:

@@ -14,7 +14,8 @@ from sqlalchemy import func, select
 from agent_system.managers.core.following import Follower
 from agent_system.search.change_log import change_log
 from agent_system.search.postings import Postings
-from agent_system.search.text_search import MOST_RANKED_CHARACTERS, plain_text
+from agent_system.search.text import plain_text
+from agent_system.search.text_search import MOST_RANKED_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,22 +99,27 @@ class WordSearch:
         """Read all texts now, unless that takes more memory than there is to be."""
         await self._postings.use(db, len, on_loop=lambda _: True)
 
-    def can_find(self, db: DatabaseManager, query: Query) -> bool:
-        """Whether to ask for a query here: it is for any of some words, and these are in memory or worth it."""
+    def words_of(self, db: DatabaseManager, query: Query) -> list[str]:
+        """The words to ask for here, of which any will do; none when it has to be asked elsewhere.
+
+        That is when a query wants something else, and when words are neither in memory nor worth it.
+        """
         rows = self._search.rows
         is_worth_it = rows >= LEAST_ROWS and self._waited > rows * SECONDS_OF_ROW
-        return (is_worth_it or self._postings.index is not None) and bool(_words(query)) and not db.in_transaction
+        is_here = (is_worth_it or self._postings.index is not None) and not db.in_transaction
+        return _words(query) if is_here else []
 
-    async def best(self, db: DatabaseManager, query: Query, count: int) -> Best | None:
+    async def best(self, db: DatabaseManager, words: Sequence[str], count: int) -> Best | None:
         """The keys of the rows that fit best, the best first, and how well; None when there is nothing in memory."""
-        words = _words(query)
         return await self._postings.use(
             db, lambda postings: postings.best(words, count), on_loop=lambda postings: postings.cost(words) < QUICK
         )
 
-    async def best_among(self, db: DatabaseManager, query: Query, own: Sequence[Any], count: int) -> Best | None:
+    async def best_among(
+        self, db: DatabaseManager, words: Sequence[str], own: Sequence[Any], count: int
+    ) -> Best | None:
         """The same of the rows of a scope, in which it counts how rare a word is."""
-        words, numbers = _words(query), np.asarray(own, np.int64)
+        numbers = np.asarray(own, np.int64)
         return await self._postings.use(
             db,
             lambda postings: postings.best_among(words, numbers, count),

@@ -20,8 +20,7 @@ from agent_system.managers.documents.document_versions import DocumentVersionMan
 from agent_system.models import ContextDocument, DocumentVersion
 from agent_system.models.naming import name_key
 from agent_system.search.index import CONTEXT_DOCUMENTS
-from agent_system.search.text import extra_terms
-from agent_system.search.text_search import plain_text
+from agent_system.search.text import extra_terms, plain_text
 from agent_system.types import EntityType, LifecycleStatus
 
 if TYPE_CHECKING:
