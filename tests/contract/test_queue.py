@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from agent_system.errors import (
 )
 from agent_system.managers.queue.retries import RetryPolicy
 from agent_system.types import JobStatus
+from tests import requirements as requires
 from tests.clock import Clock
 from tests.statements import recorded_statements
 
@@ -408,6 +410,19 @@ async def test_stalled_jobs_are_released(em: EntityManager, clock: Clock) -> Non
     assert (released["a"].retries, await em.queue.release_stalled()) == (1, [])
     assert await em.queue.count(status=JobStatus.CANCELLED) == 1
     assert [job.task_type for job in await em.queue.claim(5)] == ["a"]
+
+
+@requires.row_locks
+async def test_a_stalled_job_that_another_transaction_has_is_not_waited_for(em: EntityManager, clock: Clock) -> None:
+    await em.queue.enqueue_many([{"task_type": name} for name in "ab"])
+    first, second = await em.queue.claim(2, lease_seconds=10)
+    clock.move(seconds=10)
+    async with em.db.transaction():
+        await em.queue.heartbeat(first, 10)
+        async with asyncio.timeout(5):
+            task = asyncio.get_running_loop().create_task(em.queue.release_stalled(), context=Context())
+            assert [job.id for job in await task] == [second.id]
+    assert await em.queue.release_stalled() == []
 
 
 # What becomes of them.

@@ -6,7 +6,8 @@ them finds its row, and the caller learns that the job is no longer its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import Text, bindparam, literal_column, null, select, update
 
@@ -17,7 +18,7 @@ from agent_system.managers.queue.claim_statement import listed, text_of
 from agent_system.models import metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Dialect, Select
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from agent_system.models import Job
 
 __all__ = ["Completion", "Settlements", "lease_lost"]
+
+T = TypeVar("T", bound="tuple[Any, ...]")
 
 _jobs = metadata.tables["queue"]
 _columns = _jobs.c
@@ -79,7 +82,7 @@ class Settlements:
 
     def complete(self, executor: Executor, done: Sequence[Completion], now: datetime) -> set[int]:
         """Complete jobs; returns the ids of those that were."""
-        values = {"rows": dump_rows(one[:3] for one in done), "now": now}
+        values = {"rows": dump_rows(one[:3] for one in _in_one_order(done)), "now": now}
         return {row[0] for row in executor.fetch(self._complete, self._complete.encode(values))}
 
     def announce(self, executor: Executor, done: Sequence[Completion]) -> None:
@@ -90,7 +93,7 @@ class Settlements:
     def prolong(self, executor: Executor, rows: Sequence[tuple[int, int]], until: datetime) -> set[int]:
         """Prolong leases, given as id and token; returns the ids of those that were."""
         executor.prefer_indexes()
-        values = {"rows": dump_rows(rows), "until": until}
+        values = {"rows": dump_rows(_in_one_order(rows)), "until": until}
         return {row[0] for row in executor.fetch(self._prolong, self._prolong.encode(values))}
 
     def settle(self, executor: Executor, job: Job, values: Mapping[str, Any]) -> bool:
@@ -112,6 +115,11 @@ class Settlements:
     def status(self, executor: Executor, ids: Collection[int]) -> dict[int, str]:
         """Where jobs stand; those that are gone are left out."""
         return {id_: status for id_, (status, _) in self.held(executor, ids).items()}
+
+
+def _in_one_order(rows: Iterable[T]) -> list[T]:
+    """By id: two workers that both believe to have some of the same jobs lock them one after the other alike."""
+    return sorted(rows, key=itemgetter(0))
 
 
 def lease_lost(job_id: int, token: int, status: str | None) -> LeaseLostError:

@@ -135,7 +135,11 @@ def release_lost(executor: Executor, now: datetime, steady: datetime) -> Sequenc
         "lease_expires_at": null(),
         "updated_at": now,
     }
-    release = update(_jobs).where(_columns.lease_expires_at <= steady).values(values).returning(*_columns)
+    # One that another transaction has in its hands is being prolonged, completed or taken over. To wait for it with
+    # others locked is how two of those who change many jobs come to wait for each other.
+    lost = select(_columns.id).where(_columns.lease_expires_at <= steady).with_for_update(skip_locked=True, of=_jobs)
+    found = lost.cte("lost")
+    release = update(_jobs).where(_columns.id.in_(select(found.c.id))).values(values).returning(*_columns)
     executor.execute(_ending_late(now))
     executor.notify()
     return executor.execute(release).all()
