@@ -83,12 +83,19 @@ def writer_of(db: DatabaseManager) -> object:
     return backend._writing.lane
 
 
+async def let_the_log_be_cut(db: DatabaseManager) -> None:
+    """Whenever it is begun anew, as otherwise only one is that a long reading has made longer than most."""
+    lane: Any = writer_of(db)
+    await lane.run(lane.raw.execute, "PRAGMA journal_size_limit = 32768")
+
+
 async def fail(db: DatabaseManager, orders: Orders, case: list[Any], most: int) -> list[dict[str, Any]]:
     """Let the first call of the case fail, then the second, until there are no more or `most` have failed."""
     operation, file, error, times = case
     tries: list[dict[str, Any]] = []
     for first in range(1, most + 1):
         name = f"{operation} {file} {error} {times} {first}"
+        await let_the_log_be_cut(db)
         before = writer_of(db)
         orders.arm(Operation[operation], File[file], getattr(errno, error), first=first, times=times)
         during = await attempt(db, name)
