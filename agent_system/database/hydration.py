@@ -4,10 +4,16 @@
 function per table, generated from its columns as `dataclasses` generates `__init__`, unpacks, decodes and names the
 values. The state that SQLAlchemy keeps beside every instance is made when somebody asks for it: most rows are read and
 forgotten, and the state with its weak reference and its collections took two thirds of a row's time.
+
+The rows of a page are alike: of the 39 columns of 50 messages of one conversation, 30 hold the same in each row. So a
+page is read column by column, what is the same is decoded once, and each row is a copy of it with the rest filled in:
+2 µs a row.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -27,6 +33,11 @@ __all__ = ["Hydrator", "result_processor"]
 STATE = "_sa_instance_state"
 # Of each column: 0.06 µs instead of 0.4 for one that is remembered, 250 bytes each.
 REFERENCES = 512
+# Fewer rows than these are decoded one by one.
+PAGE_ROWS = 16
+# What rows may have in common: what nobody can change. Of the driver's values those that equal no other type's.
+UNCHANGEABLE = (str, int, UUID, datetime, Enum, type(None))
+COMPARABLE = frozenset({str, type(None)})
 _state_of = attrgetter(STATE)
 
 Row = TypeVar("Row")
@@ -85,8 +96,8 @@ class Hydrator(Generic[Row]):
         self.keys: tuple[str, ...] = tuple(mapper.get_property_by_column(column).key for column in table.columns)
         processors = [_remembering(column, result_processor(column, dialect)) for column in table.columns]
         self._processors = dict(zip(self.keys, processors, strict=True))
-        primary = tuple(mapper.get_property_by_column(column).key for column in table.primary_key.columns)
-        type.__setattr__(self._class, STATE, _StateOnDemand(self._class, mapper.class_manager, primary))
+        self._primary = tuple(mapper.get_property_by_column(column).key for column in table.primary_key.columns)
+        type.__setattr__(self._class, STATE, _StateOnDemand(self._class, mapper.class_manager, self._primary))
         self.decode: Callable[[Sequence[Any]], dict[str, Any]] = _generate_decode(self.keys, processors)
         """Turn one driver row into attribute values."""
 
@@ -116,8 +127,57 @@ class Hydrator(Generic[Row]):
 
     def all(self, rows: Iterable[Sequence[Any]]) -> list[Row]:
         """Turn many driver rows into instances."""
-        adopt, decode = self.adopt, self.decode
-        return [adopt(decode(row)) for row in rows]
+        found = list(rows)
+        if len(found) < PAGE_ROWS:
+            return [self.adopt(self.decode(row)) for row in found]
+        instances = self._page(found)
+        if self._dispatch.load:
+            for instance in instances:
+                self._dispatch.load(_state_of(instance), None)
+        return instances
+
+    def _page(self, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Do what `adopt` does for each row, with what all of them have in common made once."""
+        common, keys, columns = self._in_columns(rows)
+        instances = []
+        for varying in zip(*columns, strict=True):
+            values = common.copy()
+            for key, value in zip(keys, varying):  # noqa: B905 (as many; `strict` would cost a tenth)
+                values[key] = value
+            instance: Any = _new(self._class)
+            _set_fields_set(instance, set())
+            _set_extra(instance, None)
+            _set_private(instance, None)
+            _set_dict(instance, values)
+            instances.append(instance)
+        return instances
+
+    def _in_columns(self, rows: Sequence[Sequence[Any]]) -> tuple[dict[str, Any], list[str], list[Sequence[Any]]]:
+        """Decode the columns of rows: what all have in common by attribute, and the attributes and values that vary."""
+        common: dict[str, Any] = {}
+        keys: list[str] = []
+        columns: list[Sequence[Any]] = []
+        for (key, process), column in zip(self._processors.items(), zip(*rows, strict=True), strict=True):
+            # In any case, so that every attribute has its place among the others.
+            common[key] = first = column[0]
+            if key not in self._primary and _is_same(column):
+                if first is not None and process is not None:
+                    common[key] = first = process(first)
+                if isinstance(first, UNCHANGEABLE):
+                    continue
+            keys.append(key)
+            columns.append(
+                column if process is None else [None if value is None else process(value) for value in column]
+            )
+        return common, keys, columns
+
+
+def _is_same(column: Sequence[Any]) -> bool:
+    first = column[0]
+    if column.count(first) < len(column):
+        return False
+    # 1 equals 1.0 and true.
+    return first.__class__ in COMPARABLE or (first.__class__ is int and set(map(type, column)) == {int})
 
 
 def _remembering(column: Column[Any], process: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:

@@ -149,6 +149,36 @@ class TestInstances:
             gc.enable()
 
 
+class TestPages:
+    def test_rows_of_a_page_are_as_if_read_one_by_one(self, odd: Hydrator[Odd]) -> None:
+        rows = [(word, meta, number) for number, (word, meta) in enumerate([("a", None), ("b", "c"), (None, "c")] * 9)]
+        page = odd.all(iter(rows))
+        assert [list(each.__dict__.items()) for each in page] == [list(odd.decode(row).items()) for row in rows]
+        assert not any(each.model_fields_set for each in page)
+        assert {inspect(each).key[1] for each in page} == {(number,) for number in range(len(rows))}
+
+    def test_what_they_have_in_common_is_processed_once(self, odd: Hydrator[Odd]) -> None:
+        assert {each.class_ for each in odd.all([("a", None, number) for number in range(50)])} == {"A"}
+        assert Shouting.seen == ["a"]
+
+    def test_what_can_be_changed_is_not_shared(self) -> None:
+        hydrate = Hydrator(Message, SQLITE)
+        row = ["{}" if key == "meta" else "1" * 32 if key == "uid" else None for key in hydrate.keys]
+        first, *others = hydrate.all([row] * 50)
+        assert first.meta == {}
+        assert len(others) == 49
+        assert all(each.meta == {} and each.meta is not first.meta for each in others)
+
+    def test_numbers_of_different_types_are_not_taken_for_the_same(self, odd: Hydrator[Odd]) -> None:
+        values = [1, 1.0, True] * 9
+        metas: list[Any] = [each.meta for each in odd.all([("a", value, n) for n, value in enumerate(values)])]
+        assert [type(each) for each in metas] == [type(value) for value in values]
+
+    def test_a_row_of_another_length_is_refused(self, odd: Hydrator[Odd]) -> None:
+        with pytest.raises(ValueError, match="zip"):
+            odd.all([("a", "b", 1)] * 50 + [("a", "b")])
+
+
 def test_two_hydrators_do_not_mix() -> None:
     one, other = Hydrator(Odd, SQLITE), Hydrator(Small, SQLITE)
     assert (one(("a", "b", 1)).number, other((2,)).id, one(("a", "b", 3)).number) == (1, 2, 3)
