@@ -93,6 +93,21 @@ class Plan:
                 row[position] = process(value)
         return tuple(row)
 
+    def encode_once(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The same of a statement that has some parameters at many places: each value is encoded once."""
+        encoded = {**self.constants, **values}
+        for name, process in self._encoders:
+            value = encoded[name]
+            if value is not None:
+                encoded[name] = process(value)
+        return tuple(map(encoded.__getitem__, self.parameters))
+
+    @cached_property
+    def _encoders(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        """The names of what is not stored as it is."""
+        every = dict(zip(self.parameters, self.processors, strict=True))
+        return tuple((name, process) for name, process in every.items() if process is not None)
+
 
 def compile_plan(statement: ClauseElement, dialect: Dialect, **facts: Any) -> Plan:
     """Compile a statement whose changing values are named `bindparam`s; literal values become part of the plan.

@@ -20,9 +20,11 @@ from agent_system.database.plans import compile_plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from sqlalchemy import ColumnElement, Dialect, Select
+    from sqlalchemy import ColumnElement, CompoundSelect, Dialect, Select
 
     from agent_system.database.plans import Plan
+
+    Rows = Select[Any] | CompoundSelect[Any]
 
 __all__ = ["Bound", "ConditionPlans", "bind"]
 
@@ -83,7 +85,7 @@ class ConditionPlans:
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
 
     def plan(
-        self, kind: Hashable, bound: Bound, build: Callable[[ColumnElement[bool]], Select[Any]], **others: Any
+        self, kind: Hashable, bound: Bound, build: Callable[[ColumnElement[bool]], Rows], **others: Any
     ) -> tuple[Plan, tuple[Any, ...]]:
         """A plan and its parameters.
 
@@ -99,4 +101,4 @@ class ConditionPlans:
             plan = self._plans[key] = compile_plan(build(bound.named()), self._dialect)
             if len(self._plans) > MOST_PLANS:
                 self._plans.popitem(last=False)
-        return plan, plan.encode({**bound.values, **others})
+        return plan, plan.encode_once({**bound.values, **others})

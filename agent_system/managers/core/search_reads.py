@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import bindparam, select
 
+from agent_system.database.dialects.lookups import rows_of_keys
 from agent_system.managers.core.condition_plans import ConditionPlans, bind
 from agent_system.models import metadata
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import Plan, TablePlans
     from agent_system.managers.core.asking import Wanted
-    from agent_system.managers.core.condition_plans import Bound
+    from agent_system.managers.core.condition_plans import Bound, Rows
 
 __all__ = ["MOST_AT_ONCE", "SearchReads"]
 
@@ -30,7 +31,7 @@ Row = TypeVar("Row")
 
 # So many keys are read on the loop's thread, which takes 100 µs; more are on the reader's.
 FEW_KEYS = 300
-# How many parameters the lists of keys have; the last key fills them up.
+# How many parameters the lists of keys have; what is left over is NULL.
 SIZES = (16, 64, 256)
 MOST_AT_ONCE = SIZES[-1]
 """How many keys can be asked for at once."""
@@ -68,6 +69,7 @@ class SearchReads(Generic[Row]):
         self._usual: dict[int, Bound] = {}
         self._key_position = plans.hydrate.keys.index("id")
         self._plans = ConditionPlans(plans.dialect)
+        self._engine = plans.dialect.name
 
     async def bound(self, db: DatabaseManager, wanted: Wanted) -> Bound | None:
         """The condition for the rows that are wanted; None when there is no plan for it."""
@@ -131,11 +133,11 @@ class SearchReads(Generic[Row]):
             size = next(size for size in SIZES if size >= len(part))
             names = NAMES[:size]
 
-            def build(condition: ColumnElement[bool], names: Sequence[str] = names) -> Select[Any]:
+            def build(condition: ColumnElement[bool], names: Sequence[str] = names) -> Rows:
                 binds = [bindparam(name, type_=what.key.type) for name in names]
-                return what.columns.where(what.key.in_(binds), condition)
+                return rows_of_keys(self._engine, what.columns, what.key, binds, condition)
 
-            values = [*part, *[part[-1]] * (size - len(part))]
+            values = [*part, *[None] * (size - len(part))]
             others = dict(zip(names, values, strict=True))
             plan, parameters = self._plans.plan((what.name, size), bound, build, **others)
             found += await db.fetch(plan, parameters)
