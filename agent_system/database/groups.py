@@ -141,6 +141,10 @@ def _run_all(
         for position in alive:
             outcomes[position] = _run_isolated(executor, works[position], position)
         return
+    if len(alive) == 1:
+        # Nobody to be done with, so nobody asks for its kind.
+        outcomes[alive[0]] = _run_bare(executor, works[alive[0]], alive[0])
+        return
     for kind, neighbours in groupby(alive, key=lambda position: kind_of(works[position])):
         positions = list(neighbours)
         if kind is not None and len(positions) > 1 and _run_together(executor, [works[one] for one in positions]):

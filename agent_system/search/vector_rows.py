@@ -86,6 +86,8 @@ class VectorRows:
         self._insert = compile_plan(statement.ext(UnlessThere()), dialect, adds_rows=True)
         is_known = (_MODELS.c[name] == bindparam(name, type_=_MODELS.c[name].type) for name in MODEL_KEY)
         self._model = compile_plan(select(_MODELS.c.id).where(*is_known), dialect)
+        # The name and the size of the model that was asked for last, encoded.
+        self._asked: tuple[str, int, tuple[Any, ...]] | None = None
         # One parameter, however many they are: a thousand parameters take longer than what they ask for.
         asked = json_rows(bindparam("ids", type_=Text())).table_valued("value")
         found = select(_EMBEDDINGS.c.id, _EMBEDDINGS.c.vector).where(
@@ -98,7 +100,12 @@ class VectorRows:
 
     def model(self, executor: Executor, embedder: Embedder) -> int | None:
         """The key of an embedder's model; None when nothing was written with it yet."""
-        rows = executor.fetch(self._model, self._model.encode(model_key(embedder)))
+        asked = self._asked
+        # Compared by its name, because an embedder may become another one.
+        if asked is None or asked[:2] != (embedder.name, embedder.dimensions):
+            asked = embedder.name, embedder.dimensions, self._model.encode(model_key(embedder))
+            self._asked = asked
+        rows = executor.fetch(self._model, asked[2])
         return rows[0][0] if rows else None
 
     def ensure_model(self, executor: Executor, embedder: Embedder) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from agent_system.types import MemoryKind
@@ -40,7 +41,13 @@ def scope_key(values: Mapping[str, Any]) -> str:
     scope = [values[key] for key in SCOPE]
     if values["kind"] == MemoryKind.SHORT_TERM:
         scope.append(values["session_uuid"])
-    return _digest(json.dumps([None if part is None else str(part) for part in scope]))
+    return _scope_digest(tuple(None if part is None else str(part) for part in scope))
+
+
+# Who remembers something will remember more.
+@lru_cache(1_024)
+def _scope_digest(scope: tuple[str | None, ...]) -> str:
+    return _digest(json.dumps(scope))
 
 
 def _digest(text: str) -> str:
