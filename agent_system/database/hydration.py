@@ -141,7 +141,7 @@ class Hydrator(Generic[Row]):
         common, keys, columns = self._in_columns(rows)
         instances = []
         for varying in zip(*columns, strict=True):
-            values = common.copy()
+            values = dict(common)
             for key, value in zip(keys, varying):  # noqa: B905 (as many; `strict` would cost a tenth)
                 values[key] = value
             instance: Any = _new(self._class)
