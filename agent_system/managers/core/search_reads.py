@@ -90,7 +90,8 @@ class SearchReads(Generic[Row]):
             return replace(known, given=values)
         bound = bind(wanted.conditions(answers))
         if bound is not None and bound.own == values:
-            self._usual[len(values)] = bound
+            # What SQLAlchemy remembers a condition under is a long tuple, which would be hashed for each statement.
+            self._usual[len(values)] = bound = replace(bound, form=("usual", len(values)))
         return bound
 
     async def keys(self, db: DatabaseManager, bound: Bound, most: int) -> list[Any]:
