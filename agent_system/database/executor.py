@@ -109,11 +109,13 @@ class SqliteExecutor:
     To be made on that thread, while no transaction is open.
     """
 
-    __slots__ = ("_core", "_only_in_transaction", "has_news", "hides_changes", "journal", "raw")
+    __slots__ = ("_core", "_only_in_transaction", "commits_itself", "has_news", "hides_changes", "journal", "raw")
 
     def __init__(self, raw: sqlite3.Connection, *, only_in_transaction: bool = False) -> None:
         self.raw = raw
         self._only_in_transaction = only_in_transaction
+        self.commits_itself = False
+        """Whether the one statement that comes next is a transaction by itself."""
         self.hides_changes = False
         """Whether a statement was run whose changes `total_changes` may not count, such as CREATE TABLE."""
         self.has_news = False
@@ -168,10 +170,11 @@ class SqliteExecutor:
 
     def insert_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows and return their counted keys."""
-        self._check_transaction()
+        parts = list(in_parts(rows))
+        self._check_transaction(len(parts))
         self._note_many(plan, rows)
         keys: list[int] = []
-        for part in in_parts(rows):
+        for part in parts:
             sql = repeat_marked_values(plan.sql, len(part))
             last = self.raw.execute(sql, tuple(chain.from_iterable(part))).lastrowid or 0
             # The transaction has the only writer, and AUTOINCREMENT counts on from the largest key: they are a range.
@@ -187,12 +190,13 @@ class SqliteExecutor:
 
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
         """Run a compiled statement once for each tuple of parameters."""
-        self._check_transaction()
+        parts = list(in_parts(rows)) if plan.is_plain_insert else rows
+        self._check_transaction(len(parts))
         self._note_many(plan, rows)
         if not plan.is_plain_insert:
             self.raw.executemany(plan.sql, rows)
             return
-        for part in in_parts(rows):
+        for part in parts:
             self.raw.execute(repeat_marked_values(plan.sql, len(part)), tuple(chain.from_iterable(part)))
 
     def notify(self) -> None:
@@ -213,9 +217,11 @@ class SqliteExecutor:
         for parameters in rows[:1] if plan.adds_rows else rows:
             self.journal.note(plan, parameters)
 
-    def _check_transaction(self) -> None:
+    def _check_transaction(self, statements: int = 1) -> None:
+        if self.commits_itself and statements == 1:
+            self.commits_itself = False  # That is the one.
         # A work may have caught the error that ended its transaction; its next statement would commit by itself.
-        if self._only_in_transaction:
+        elif self._only_in_transaction:
             require_transaction(self.raw)
 
     def _open_core(self) -> Connection:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agent_system.database.driver import commit, is_busy, require_transaction, sqlite
 from agent_system.database.lanes import STOPPED
+from agent_system.database.many_rows import is_one_part
 from agent_system.errors import DatabaseBusyError, OutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ def commit_group(
         GroupBusyError: The lock could not be had within the connection's busy timeout; nothing was run.
     """
     raw = executor.raw
+    outcomes = _commit_at_once(executor, works, begun) if works and _are_one_statement(works) else None
+    if outcomes is not None:
+        return outcomes
     outcomes = [_NOTHING] * len(works)
     alive = list(range(len(works)))
     isolate = False
@@ -116,6 +120,50 @@ def commit_group(
         alive = [position for position in alive if outcomes[position].error is None]
         return _commit(executor, works, alive, outcomes)
     return outcomes
+
+
+def _are_one_statement(works: Sequence[Work[Any]]) -> bool:
+    first: Any = works[0]
+    if not getattr(first, "is_one_statement", False) or not is_one_part(len(works)):
+        return False
+    kind = kind_of(first)
+    return kind is not None and all(kind_of(work) == kind for work in works)
+
+
+def _commit_at_once(
+    executor: SqliteExecutor, works: Sequence[Any], begun: Callable[[], None] | None
+) -> list[Outcome] | None:
+    """Run works that are one statement without BEGIN and COMMIT; None when it was refused, and nothing was written.
+
+    A statement outside of a transaction is one by itself. So SQLite does all of it in one call, and this thread does
+    not have to wait for the interpreter in between, which the event loop may keep for milliseconds.
+    """
+    raw = executor.raw
+    if raw.in_transaction:
+        raw.rollback()
+    if executor.journal is not None:
+        executor.journal.began()
+    if begun is not None:
+        begun()
+    before = raw.total_changes
+    first, *others = works
+    executor.commits_itself = True
+    try:
+        first.do_with(executor, others)
+    except BaseException as exc:
+        if is_busy(exc):
+            raise GroupBusyError from exc
+        if raw.total_changes != before or (getattr(exc, "sqlite_errorname", None) or "").startswith("SQLITE_IOERR"):
+            # The error may have come after the commit.
+            unknown = OutcomeUnknownError()
+            unknown.__cause__ = exc
+            return [Outcome(error=unknown)] * len(works)
+        return None
+    finally:
+        executor.commits_itself = False
+    if executor.journal is not None:
+        executor.journal.committed()
+    return [_NOTHING] * len(works)
 
 
 def _begin(raw: sqlite3.Connection) -> None:

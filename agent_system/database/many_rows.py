@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["in_parts", "repeat_marked_values", "repeat_numbered_values"]
+__all__ = ["in_parts", "is_one_part", "repeat_marked_values", "repeat_numbered_values"]
 
 # Twice as many gain little more, and every length of a part is a statement that the connection keeps.
 MOST_ROWS = 64
@@ -37,6 +37,11 @@ def in_parts(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]
         size = min(most, 1 << ((len(rows) - start).bit_length() - 1))
         yield rows[start : start + size]
         start += size
+
+
+def is_one_part(rows: int) -> bool:
+    """Whether few rows are one statement."""
+    return rows <= MOST_ROWS and rows.bit_count() == 1
 
 
 @lru_cache(256)

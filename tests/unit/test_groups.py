@@ -123,6 +123,12 @@ class Note:
         executor.change_many(INSERT_NOTE, [(each.title,) for each in (self, *others)])
 
 
+class Single(Note):
+    """One that says that it is one statement, with its neighbours too."""
+
+    is_one_statement = True
+
+
 def titles(path: Path) -> list[str]:
     """Read what has been committed, on a connection of its own."""
     with closing(sqlite3.connect(path)) as other:
@@ -174,6 +180,53 @@ def test_one_that_is_refused_among_many_alike_fails_alone(
     assert [number for number, outcome in enumerate(outcomes) if outcome.error] == [20]
     assert titles(path) == [f"{number}" for number in range(64)]
     assert raw.count("BEGIN") == begins
+
+
+def test_works_that_are_one_statement_need_no_transaction_around_it(
+    executor: SqliteExecutor, raw: Connection, path: Path
+) -> None:
+    outcomes = commit_group(executor, [Single(f"{number}") for number in range(64)])
+
+    assert [outcome.error for outcome in outcomes] == [None] * 64
+    assert len(titles(path)) == 64
+    assert (len(raw.executed), raw.count("INSERT")) == (1, 1)
+
+
+def test_works_that_do_not_fit_into_one_statement_share_a_transaction(executor: SqliteExecutor, path: Path) -> None:
+    class Wide(Single):
+        def do_with(self, executor: Executor, others: Sequence[Note]) -> None:
+            for each in (self, *others):
+                executor.change_many(INSERT_NOTE, [(f"{each.title} {number}",) for number in range(3)])
+
+    outcomes = commit_group(executor, [Wide(title) for title in ("a", "b", "c", "d")])
+
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+    assert len(titles(path)) == 12
+
+
+@pytest.mark.parametrize("bad", ["forbidden", "1", "rolls back"])
+def test_one_that_is_refused_in_one_statement_fails_alone(executor: SqliteExecutor, path: Path, bad: str) -> None:
+    works = [Single(f"{number}") for number in range(63)]
+    works.insert(20, Single(bad))
+    outcomes = commit_group(executor, works)
+
+    assert [number for number, outcome in enumerate(outcomes) if outcome.error] == [20]
+    assert titles(path) == [f"{number}" for number in range(63)]
+
+
+@pytest.mark.parametrize("error", [sqlite_error("SQLITE_IOERR_FSYNC"), LookupError("after the commit")])
+def test_a_statement_that_fails_and_may_have_committed_is_unknown_and_never_repeated(
+    executor: SqliteExecutor, path: Path, error: Exception
+) -> None:
+    class Failing(Single):
+        def do_with(self, executor: Executor, others: Sequence[Note]) -> None:
+            super().do_with(executor, others)
+            raise error
+
+    outcomes = commit_group(executor, [Failing("a"), Failing("b")])
+
+    assert [type(outcome.error) for outcome in outcomes] == [OutcomeUnknownError] * 2
+    assert titles(path) == ["a", "b"]
 
 
 def test_works_that_are_alike_and_half_done_are_done_again_one_by_one(executor: SqliteExecutor, path: Path) -> None:
@@ -328,6 +381,8 @@ def test_a_lock_of_somebody_else_means_that_nothing_was_run(executor: SqliteExec
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(GroupBusyError):
             commit_group(executor, [lambda _: runs.append(1)])
+        with pytest.raises(GroupBusyError):
+            commit_group(executor, [Single("b"), Single("c")])
 
     assert runs == []
     commit_group(executor, [add("a")])
