@@ -81,7 +81,7 @@ def commit_group(
     """Run the works in one transaction and commit it.
 
     Args:
-        begun: Called once the transaction has begun.
+        begun: Called when the transaction has begun, and again when it has to begin anew.
 
     Returns:
         One outcome per work, in order. Values stand only for what has been committed.
@@ -103,7 +103,6 @@ def commit_group(
         try:
             if begun is not None:
                 begun()
-                begun = None
             _run_all(executor, works, alive, outcomes, isolate=isolate)
         except _TransactionGoneError as gone:
             outcomes[gone.position] = Outcome(error=gone.error)

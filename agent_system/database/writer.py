@@ -161,15 +161,15 @@ class Writer:
 
         def begun() -> None:
             nonlocal is_answered
-            is_answered = True
-            answer()
+            if not is_answered:
+                is_answered = True
+                answer()
 
         try:
             return commit_group(self._executor, works, begun)
         finally:
             # Also when the transaction could not be begun.
-            if not is_answered:
-                answer()
+            begun()
 
     def _answered(self, outcomes: Sequence[Outcome] | None, error: BaseException | None) -> None:
         group = self._sent

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from agent_system.errors import ForeignKeyError, ScopeError
+from agent_system.errors import ConflictError, DuplicateKeyError, ForeignKeyError, NotFoundError, ScopeError
 from agent_system.managers.core.audit import audit_context
 from agent_system.managers.core.steps import ROWS_BETWEEN_YIELDS, in_steps
 from agent_system.models import Agent, Message
@@ -93,6 +93,39 @@ async def test_each_of_many_that_are_made_at_once_has_its_event(em: EntityManage
     assert {event.entity_id: (event.after or {})["name"] for event in events} == agents
     assert len(events) == len(agents) == 19
     assert {event.actor for event in events} == {"a test"}
+
+
+async def test_of_many_updates_at_once_each_has_its_event_and_its_own_answer(em: EntityManager) -> None:
+    agents = await em.agents.create_many([{"name": f"agent {n}"} for n in range(20)])
+    ids = [agent.id for agent in agents]
+    updates = [em.agents.update(id_, {"description": f"first {n}"}) for n, id_ in enumerate(ids)]
+    updates.insert(3, em.agents.update(uuid4(), {"description": "nobody's"}))
+    updates.insert(6, em.agents.update(ids[0], {"description": "too late"}, expected_version=7))
+    updates.append(em.agents.update(ids[0], {"description": "another"}))
+    made = await asyncio.gather(*updates, return_exceptions=True)
+
+    assert isinstance(made.pop(6), ConflictError)
+    assert isinstance(made.pop(3), NotFoundError)
+    changed = [one for one in made if isinstance(one, Agent)]
+    assert [agent.description for agent in changed] == [*(f"first {n}" for n in range(20)), "another"]
+    assert sorted(agent.version for agent in changed) == [2] * 20 + [3]
+    last = max(changed, key=lambda agent: agent.version)
+    assert (await em.agents.require(ids[0])).model_dump() == last.model_dump()
+    events = await em.events.find(event_type="agent.updated")
+    told = [(event.entity_id, (event.after or {})["description"]) for event in events]
+    assert sorted(told) == sorted((str(agent.id), str(agent.description)) for agent in changed)
+
+
+async def test_one_of_many_updates_that_breaks_a_rule_harms_no_other(em: EntityManager) -> None:
+    *agents, _ = await em.agents.create_many([{"name": f"agent {n}"} for n in range(11)])
+    names = [f"new {n}" for n in range(10)]
+    names[4] = "agent 10"
+    updates = [em.agents.update(agent.id, {"name": name}) for agent, name in zip(agents, names, strict=True)]
+    made = await asyncio.gather(*updates, return_exceptions=True)
+
+    assert isinstance(made[4], DuplicateKeyError)
+    assert {agent.name for agent in await em.agents.find()} == {*names, "agent 4"}
+    assert await em.events.count(event_type="agent.updated") == 9
 
 
 async def test_messages_that_come_together_follow_each_other_whatever_they_hold(em: EntityManager) -> None:

@@ -21,6 +21,7 @@ from agent_system.managers.core.rules import TableRules
 from agent_system.managers.core.selecting import Selection
 from agent_system.managers.core.steps import in_chunks, in_steps
 from agent_system.managers.core.store import Check, Revision, RowStore
+from agent_system.managers.core.updating import Update
 from agent_system.managers.core.where import equals
 
 if TYPE_CHECKING:
@@ -148,10 +149,9 @@ class Manager(Generic[Row]):
         key = self.store.keys.existing(id)
         values = self._checked_changes(changes, expected_version)
 
-        def work(executor: Executor) -> dict[str, Any]:
-            return self.store.change(executor, key, values, expected_version=expected_version, check=self.check_change)
-
-        return self.plans.hydrate.build(await self.run(work, values))
+        work = Update(self.store, key, values, expected_version, self.check_change)
+        await self.run(work, values)
+        return self.plans.hydrate.build(work.row)
 
     async def patch(self, id: Any, column: str, patch: Mapping[str, Any], expected_version: int | None = None) -> Row:  # noqa: A002
         """Apply a merge patch (RFC 7396) to a JSON column: objects merge, None removes a key, others replace.

@@ -72,6 +72,8 @@ class RowStore(Generic[Row]):
         """Whether triggers write columns of a changed row, which has to be read again."""
         self.is_dated = "updated_at" in triggered
         """Whether a trigger dates a change whose moment is not later than the one before."""
+        self.only_tells = self.trail is not None and type(self).change is RowStore.change
+        """Whether all that a change brings with it is its event."""
         self._clock = clock
         self._touches = "updated_at" in self.plans.columns
         columns = self.plans.columns
@@ -171,6 +173,21 @@ class RowStore(Generic[Row]):
             NotFoundError: There is no such row; nothing was changed.
             ConflictError: It is at another version; nothing was changed.
         """
+        after, event = self.change_untold(executor, key, changes, expected_version, check, event_type)
+        if event is not None and self.trail is not None:
+            self.trail.write(executor, event)
+        return after
+
+    def change_untold(
+        self,
+        executor: Executor,
+        key: Mapping[str, Any],
+        changes: Mapping[str, Any],
+        expected_version: int | None,
+        check: Check | None = None,
+        event_type: str = "updated",
+    ) -> tuple[dict[str, Any], Sequence[Any] | None]:
+        """Change one row as `change` does; returns it with its event, which the caller has to write."""
         changes = dict(changes)
         before: dict[str, Any] | None = None
         if check is not None or self.trail is not None or self.is_dated:
@@ -189,9 +206,8 @@ class RowStore(Generic[Row]):
         # A caller may have dated it as it was dated before, so that a trigger has dated it anew.
         if self.is_triggered or (self.is_dated and before is not None and before["updated_at"] == after["updated_at"]):
             after = self.get(executor, key) or after
-        if before is not None:
-            self.write_event(executor, event_type, key, before, after, changes)
-        return after
+        event = None if before is None else self._event(event_type, key, before, after, changes)
+        return after, event
 
     def moment_after(self, before: Mapping[str, Any]) -> datetime:
         """When a row is changed: now, and later than it was changed last.
@@ -211,17 +227,28 @@ class RowStore(Generic[Row]):
         changes: Iterable[str],
     ) -> None:
         """Write down, where the table is audited, what became of these columns of a row."""
+        event = self._event(event_type, key, before, after, changes)
+        if event is not None and self.trail is not None:
+            self.trail.write(executor, event)
+
+    def _event(
+        self,
+        event_type: str,
+        key: Mapping[str, Any],
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        changes: Iterable[str],
+    ) -> Sequence[Any] | None:
         if self.trail is None:
-            return
+            return None
         changed = [name for name in changes if before[name] != after[name]]
-        event = self.trail.parameters(
+        return self.trail.parameters(
             event_type,
             _shown(key),
             before={name: before[name] for name in changed},
             after={name: after[name] for name in changed},
             tree_id=after.get("tree_id"),
         )
-        self.trail.write(executor, event)
 
     def revise(
         self,

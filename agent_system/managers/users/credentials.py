@@ -18,7 +18,7 @@ from agent_system.managers.core.audit import AuditTrail
 from agent_system.models.naming import name_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -101,11 +101,11 @@ class Credentials:
 
         return work
 
-    def registered(self, user_id: UUID) -> tuple[Any, ...]:
+    def registered(self, user_id: UUID) -> list[Any]:
         """The event of a new account, for `write`."""
         return self._trail.parameters("registered", user_id)
 
-    def write(self, executor: Executor, event: tuple[Any, ...]) -> None:
+    def write(self, executor: Executor, event: Sequence[Any]) -> None:
         """Write an event."""
         self._trail.write(executor, event)
 
