@@ -78,27 +78,29 @@ class Heart:
 
     def _run(self) -> None:
         with asyncio.Runner() as runner:
-            try:
-                while not self._stopping.wait(self._interval):
-                    jobs = self._due()
-                    if jobs:
-                        self._beat(runner, jobs)
-            finally:
-                runner.run(self._db.disconnect())
+            runner.run(self._live())
 
-    def _beat(self, runner: asyncio.Runner, jobs: Sequence[Job]) -> None:
+    async def _live(self) -> None:
+        # The loop runs between the beats, too. After a commit the database goes on by itself: it moves the log into the
+        # file under the lock to write, and a loop that stood still then would keep everybody else from writing.
+        try:
+            while not await asyncio.to_thread(self._stopping.wait, self._interval):
+                jobs = self._due()
+                if jobs:
+                    await self._beat(jobs)
+        finally:
+            await self._db.disconnect()
+
+    async def _beat(self, jobs: Sequence[Job]) -> None:
         try:
             if not self._db.is_connected:
-                runner.run(self._connect())
-            lost = runner.run(self._queue.heartbeat_many(jobs, self._lease_seconds))
+                await self._db.connect()
+            lost = await self._queue.heartbeat_many(jobs, self._lease_seconds)
         except (AgentSystemError, OSError) as exc:
             logger.warning("a heartbeat failed and is repeated: %s", exc)
             return
         if lost:
             self._loop.call_soon_threadsafe(self._on_lost, lost)
-
-    async def _connect(self) -> None:
-        await self._db.connect()
 
     def _due(self) -> list[Job]:
         """The jobs that were begun before the last beat; none when the loop does not answer."""
