@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from alembic.config import main as command_line
 
 from agent_system.database.migrations import head_revision, run_migrations
 from tests import requirements as requires
@@ -29,16 +31,22 @@ def alembic(url: str, *arguments: str, fails: bool = False) -> str:
     return finished.stdout + finished.stderr
 
 
+async def alembic_here(*arguments: str) -> None:
+    """Run the command in this process, which has imported everything: two seconds less for each."""
+    await asyncio.to_thread(command_line, ["-c", str(ROOT / "alembic.ini"), *arguments])
+
+
 @pytest.mark.timeout(120)
-async def test_upgrade_check_downgrade_and_upgrade_again(database_url: str) -> None:
+async def test_upgrade_check_downgrade_and_upgrade_again(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_SYSTEM_DATABASE_URL", database_url)
     alembic(database_url, "upgrade", "head")
     schema = await schema_of(database_url)
     assert "No new upgrade operations" in alembic(database_url, "check")
-    alembic(database_url, "downgrade", "base")
+    await alembic_here("downgrade", "base")
     assert await schema_of(database_url) == []
-    alembic(database_url, "upgrade", "head")
+    await alembic_here("upgrade", "head")
     assert await schema_of(database_url) == schema
-    alembic(database_url, "downgrade", "-1")
+    await alembic_here("downgrade", "-1")
     assert f"{int(head_revision()) - 1:04}" in alembic(database_url, "current")
     assert "not up to date" in alembic(database_url, "check", fails=True)
 
