@@ -140,9 +140,11 @@ class Writer:
         answer: Callable[[], object] | None = None
         while True:
             self._sent = group
-            begun = Mark.now()
+            # A lone write cannot be divided, and to ask for a thread's own time takes a call of the system.
+            begun = Mark.now() if len(group) > 1 else None
             outcomes = self._commit_answering(group, answer)
-            self._queue.measure(group, begun, Mark.now())
+            if begun is not None:
+                self._queue.measure(group, begun, Mark.now())
             self._announce()
             if self._turn.is_wanted or _are_of_broken(outcomes):
                 return outcomes
