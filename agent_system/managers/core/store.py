@@ -17,6 +17,7 @@ from agent_system.database.plans import shared_plans
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
 from agent_system.managers.core.audit import AuditTrail
 from agent_system.managers.core.cascade import Cascade
+from agent_system.managers.core.differences import differing, shown
 from agent_system.managers.core.encoding import RowEncoder
 from agent_system.managers.core.images import generate_image
 from agent_system.managers.core.insertion import Insertion
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Check", "Revision", "RowStore", "differing"]
 
 PLAIN = TableRules()
-MICROSECOND = timedelta(microseconds=1)
 
 Row = TypeVar("Row", bound=SQLModel)
 Check: TypeAlias = "Callable[[Executor, dict[str, Any], dict[str, Any]], str | None]"
@@ -193,7 +193,7 @@ class RowStore(Generic[Row]):
         if check is not None or self.trail is not None or self.is_dated:
             before = self.get(executor, key, lock=True)
             if before is None:
-                raise NotFoundError(self.name, _shown(key))
+                raise NotFoundError(self.name, shown(key))
             self._check_version(before, key, expected_version)
             if check is not None:
                 event_type = check(executor, before, changes) or event_type
@@ -215,7 +215,7 @@ class RowStore(Generic[Row]):
         A trigger takes a statement that leaves the moment as it is for one that does not know of it.
         """
         last: datetime = before["updated_at"]
-        return max(self._clock(), last + MICROSECOND)
+        return max(self._clock(), last + timedelta(microseconds=1))
 
     def write_event(
         self,
@@ -244,7 +244,7 @@ class RowStore(Generic[Row]):
         changed = [name for name in changes if before[name] != after[name]]
         return self.trail.parameters(
             event_type,
-            _shown(key),
+            shown(key),
             before={name: before[name] for name in changed},
             after={name: after[name] for name in changed},
             tree_id=after.get("tree_id"),
@@ -271,7 +271,7 @@ class RowStore(Generic[Row]):
         """
         before = self.get(executor, key, lock=True)
         if before is None:
-            raise NotFoundError(self.name, _shown(key))
+            raise NotFoundError(self.name, shown(key))
         changes = compute(before)
         if not changes:
             return before
@@ -310,9 +310,9 @@ class RowStore(Generic[Row]):
             return self.plans.hydrate.decode(rows[0])
         found = self.get(executor, key)
         if found is None:
-            raise NotFoundError(self.name, _shown(key))
+            raise NotFoundError(self.name, shown(key))
         self._check_version(found, key, expected_version)
-        raise ConflictError(entity=self.name, entity_id=_shown(key))
+        raise ConflictError(entity=self.name, entity_id=shown(key))
 
     def remove(self, executor: Executor, key: Mapping[str, Any]) -> bool:
         """Delete one row with what falls with it; False when there is none."""
@@ -326,7 +326,7 @@ class RowStore(Generic[Row]):
         removed = executor.change(plan, plan.encode(key)) > 0
         if removed and self.trail is not None and before is not None:
             tree_id = before.get("tree_id")
-            self.trail.write(executor, self.trail.parameters("deleted", _shown(key), before=before, tree_id=tree_id))
+            self.trail.write(executor, self.trail.parameters("deleted", shown(key), before=before, tree_id=tree_id))
         if removed:
             self.cascade.finish(executor.trusted, key, fallen)
         return removed
@@ -334,11 +334,11 @@ class RowStore(Generic[Row]):
     def _check_version(self, found: Mapping[str, Any], key: Mapping[str, Any], expected: int | None) -> None:
         if expected is None or found["version"] == expected:
             return
-        message = f"{self.name} {_shown(key)!s} is at version {found['version']}, not {expected}: read it again"
+        message = f"{self.name} {shown(key)!s} is at version {found['version']}, not {expected}: read it again"
         raise ConflictError(
             message,
             entity=self.name,
-            entity_id=_shown(key),
+            entity_id=shown(key),
             expected_version=expected,
             actual_version=found["version"],
         )
@@ -348,13 +348,3 @@ class RowStore(Generic[Row]):
             return ValidationError(entity=self.name)
         field, reason = bad
         return ValidationError(f"{self.name}.{field}: {reason}", field=field, entity=self.name)
-
-
-def differing(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
-    """Those of the values that the row does not have already."""
-    return {key: value for key, value in values.items() if row[key] != value}
-
-
-def _shown(key: Mapping[str, Any]) -> Any:
-    values = tuple(key.values())
-    return values[0] if len(values) == 1 else values

@@ -24,7 +24,7 @@ class Update:
         check: As for `RowStore.change`.
     """
 
-    __slots__ = ("_changes", "_check", "_error", "_expected_version", "_key", "_row", "_store")
+    __slots__ = ("_changes", "_check", "_expected_version", "_key", "_row", "_store", "error")
 
     def __init__(
         self,
@@ -40,7 +40,8 @@ class Update:
         self._expected_version = expected_version
         self._check = check
         self._row: dict[str, Any] = {}
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        """Why it was refused; None when it was not."""
 
     def __call__(self, executor: Executor) -> None:
         """Change the row; it may be called again when the unit of work runs again.
@@ -49,7 +50,7 @@ class Update:
             NotFoundError: There is no such row; nothing was changed.
             ConflictError: It is at another version; nothing was changed.
         """
-        self._error = None
+        self.error = None
         self._row = self._store.change(
             executor, self._key, self._changes, expected_version=self._expected_version, check=self._check
         )
@@ -62,8 +63,8 @@ class Update:
             NotFoundError: There is no such row; nothing was changed.
             ConflictError: It is at another version; nothing was changed.
         """
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return self._row
 
     def kind(self) -> object | None:
@@ -74,15 +75,16 @@ class Update:
         """Change the row and then those of others; where there is nothing to change, only that caller is told."""
         events: list[Sequence[Any]] = []
         for each in (self, *others):
-            each._error = None  # noqa: SLF001 (of its own class)
+            each.error = None
             try:
-                events += each._change_untold(executor)  # noqa: SLF001 (of its own class)
+                events += each.change_untold(executor)
             except (NotFoundError, ConflictError) as exc:
                 # Both are raised before anything is changed.
-                each._error = exc  # noqa: SLF001 (of its own class)
+                each.error = exc
         if events and self._store.trail is not None:
             self._store.trail.write_many(executor, events)
 
-    def _change_untold(self, executor: Executor) -> list[Sequence[Any]]:
+    def change_untold(self, executor: Executor) -> list[Sequence[Any]]:
+        """Change the row, and return its event instead of writing it."""
         self._row, event = self._store.change_untold(executor, self._key, self._changes, self._expected_version)
         return [] if event is None else [event]
