@@ -17,6 +17,7 @@ import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -31,10 +32,13 @@ from tests.postgres import URL_VARIABLE, folder_in_memory, running_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from tests.postgres import PostgresServer
 
+TESTS = Path(__file__).parent
+# What is tried there is the engine itself: locks, kills, faults, cold pages, copies of files.
+ON_DISK = {"acceptance", "faults", "integration"}
+DISK = tempfile.gettempdir()
 ENGINES = ("sqlite", "postgresql")
 # What the tests themselves are told by; every other setting of the machine stays out of them.
 KEPT_VARIABLES = {URL_VARIABLE, "AGENT_SYSTEM_SAMPLE_DATA", "AGENT_SYSTEM_LEGACY_DATA", "AGENT_SYSTEM_SQLITE_DRIVER"}
@@ -47,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     # Most tests of migrations are about the migration; tests/integration/backup tries what goes before.
     os.environ["AGENT_SYSTEM_BACKUP_BEFORE_MIGRATION"] = "false"
-    # The files of the tests are gone before they reach a disk, which would have to write 8 GB of them.
+    # Most files of tests are gone before they reach a disk, which would have to write 8 GB of them; `tmp_path` has more.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder_in_memory() or tempfile.gettempdir()))
     # A deadline would measure the machine. CI repeats the same examples, --full looks for new ones.
     hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)
@@ -109,6 +113,16 @@ def entity_manager(database: DatabaseManager) -> EntityManager:
 def em(entity_manager: EntityManager) -> EntityManager:
     """Return the facade under the name that the documents give it."""
     return entity_manager
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Yield a folder of the test's own: on a disk where the engine itself is tried, in memory for what runs above it."""
+    if not ON_DISK.intersection(request.path.relative_to(TESTS).parts):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="agent_system_test_", dir=DISK) as folder:
+        yield Path(folder).resolve()
 
 
 @pytest.fixture
