@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     # Most tests of migrations are about the migration; tests/integration/backup tries what goes before.
     os.environ["AGENT_SYSTEM_BACKUP_BEFORE_MIGRATION"] = "false"
-    # Most files of tests are gone before they reach a disk, which would have to write 8 GB of them; `tmp_path` has more.
+    # Most files of tests are gone before they reach a disk, which would have to write 8 GB; `tmp_path` has more.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder_in_memory() or tempfile.gettempdir()))
     # A deadline would measure the machine. CI repeats the same examples, --full looks for new ones.
     hypothesis.settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)
@@ -117,7 +117,7 @@ def em(entity_manager: EntityManager) -> EntityManager:
 
 @pytest.fixture
 def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Yield a folder of the test's own: on a disk where the engine itself is tried, in memory for what runs above it."""
+    """Yield a folder of the test's own: on a disk where the engine itself is tried, in memory for the others."""
     if not ON_DISK.intersection(request.path.relative_to(TESTS).parts):
         yield tmp_path
         return

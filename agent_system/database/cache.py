@@ -147,7 +147,7 @@ class CommitJournal:
         self._is_recording = False
 
     def began(self) -> None:
-        """The write lock is held: nobody else can commit until it is given back."""
+        """The next commit of this connection will be noted; one of somebody else in between is told by the header."""
         self._cache.effects.refresh(self._raw)
         self._before = self._cache.header()
         self._changes_before = self._raw.total_changes
