@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group", "kind_of"]
 
+# https://sqlite.org/foreignkeys.html (section 4.2): outside of a transaction, deferred references are asked for at the
+# end of the statement.
+DANGLING = "SQLITE_CONSTRAINT_FOREIGNKEY"
+
 
 class Companion(Protocol):
     """A work without a value that can be done together with others that are alike."""
@@ -152,8 +156,10 @@ def _commit_at_once(
     except BaseException as exc:
         if is_busy(exc):
             raise GroupBusyError from exc
-        if raw.total_changes != before or (getattr(exc, "sqlite_errorname", None) or "").startswith("SQLITE_IOERR"):
-            # The error may have come after the commit.
+        name = getattr(exc, "sqlite_errorname", None) or ""
+        # A reference that leads nowhere takes the statement back when its rows are counted already. Other errors
+        # behind a change may have come after the commit.
+        if name.startswith("SQLITE_IOERR") or (raw.total_changes != before and name != DANGLING):
             unknown = OutcomeUnknownError()
             unknown.__cause__ = exc
             return [Outcome(error=unknown)] * len(works)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +38,11 @@ INSERT_NOTE = Plan(
     writes="notes",
     adds_rows=True,
     is_plain_insert=True,
+)
+
+
+INSERT_REPLY = replace(
+    INSERT_NOTE, sql="INSERT INTO replies (note_id) VALUES (?)", parameters=("note_id",), writes="replies"
 )
 
 
@@ -212,6 +218,27 @@ def test_one_that_is_refused_in_one_statement_fails_alone(executor: SqliteExecut
 
     assert [number for number, outcome in enumerate(outcomes) if outcome.error] == [20]
     assert titles(path) == [f"{number}" for number in range(63)]
+
+
+def test_one_whose_reference_leads_nowhere_fails_alone(executor: SqliteExecutor, path: Path) -> None:
+    class Reply(Single):
+        def do_with(self, executor: Executor, others: Sequence[Note]) -> None:
+            executor.change_many(INSERT_REPLY, [(each.title,) for each in (self, *others)])
+
+        def __call__(self, executor: Executor) -> None:
+            self.do_with(executor, [])
+
+    commit_group(executor, [Single("a")])
+    outcomes = commit_group(executor, [Reply(number) for number in ("1", "7", "1", "1")])
+
+    assert [getattr(outcome.error, "sqlite_errorname", None) for outcome in outcomes] == [
+        None,
+        "SQLITE_CONSTRAINT_FOREIGNKEY",
+        None,
+        None,
+    ]
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT count(*) FROM replies").fetchone() == (3,)
 
 
 @pytest.mark.parametrize("error", [sqlite_error("SQLITE_IOERR_FSYNC"), LookupError("after the commit")])

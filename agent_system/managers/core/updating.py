@@ -43,8 +43,8 @@ class Update:
         self.error: Exception | None = None
         """Why it was refused; None when it was not."""
 
-    def __call__(self, executor: Executor) -> None:
-        """Change the row; it may be called again when the unit of work runs again.
+    def __call__(self, executor: Executor) -> dict[str, Any]:
+        """Change the row and return it; it may be called again when the unit of work runs again.
 
         Raises:
             NotFoundError: There is no such row; nothing was changed.
@@ -54,6 +54,7 @@ class Update:
         self._row = self._store.change(
             executor, self._key, self._changes, expected_version=self._expected_version, check=self._check
         )
+        return self._row
 
     @property
     def row(self) -> dict[str, Any]:

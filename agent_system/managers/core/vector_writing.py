@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agent_system.database.groups import kind_of
+from agent_system.managers.core.updating import Update
 from agent_system.search.vector_rows import NewVector, TextRow
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ class WithVectors(Generic[T]):
     def kind(self) -> object | None:
         """What it has in common with those that it can be done with; None when it is done alone."""
         kind = kind_of(self.work)
-        if kind is None or any(row.get("content") not in self.vectors for row in self.values):
+        # The values of a change do not tell which row it is, and its vector may be there already.
+        if (
+            kind is None
+            or isinstance(self.work, Update)
+            or any(row.get("content") not in self.vectors for row in self.values)
+        ):
             return None
         return WithVectors, self._rows.index.name, self._embedder.name, self._embedder.dimensions, kind
 
