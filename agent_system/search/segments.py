@@ -71,9 +71,9 @@ class Segment:
         return 0 if number is None else int(self.starts[number + 1] - self.starts[number])
 
     def of(self, word: str) -> PostingList | None:
-        """The rows with a word."""
+        """The rows with a word, if there are any; a word whose rows are gone may still have a number."""
         number = self.vocabulary.get(word)
-        if number is None:
+        if number is None or not self.count(word):
             return None
         part = slice(*self.starts[number : number + 2].tolist())
         places, frequencies, shares = self.postings

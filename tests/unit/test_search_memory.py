@@ -150,6 +150,18 @@ def test_postings_rank_as_the_texts_would(monkeypatch: pytest.MonkeyPatch) -> No
     assert Postings(WEIGHTS, 10).best(["a"], 5) == ([], [])
 
 
+def test_a_word_whose_rows_are_gone_is_found_in_those_that_came_later() -> None:
+    postings = Postings([1.0], 1_000)
+    postings.put([1, 2], [["old common"], ["common"]])
+    postings.remove([1])
+    postings._merge(0)
+    postings.put([3], [["old common"]])
+    rows = np.asarray([2, 3], np.int64)
+
+    assert postings.best(["old"], 5)[0] == postings.best_among(["old"], rows, 5)[0] == [3]
+    assert postings.best(["common", "old"], 5)[0] == postings.best_among(["common", "old"], rows, 5)[0] == [3, 2]
+
+
 def test_ranks_are_fused_by_their_reciprocals() -> None:
     parts = fused({"text": [1, 2], "vector": [2, 3]}, {"text": 1.0, "vector": 0.5})
     assert parts == {
