@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Fetched", "FetchedConnection", "FetchedCursor", "execute", "execute_many"]
+__all__ = ["Fetched", "FetchedConnection", "FetchedCursor", "LentConnection", "execute", "execute_many"]
 
 Fetched: TypeAlias = "tuple[Any, deque[Any], int, int | None]"
 """What a statement has left: the description of its columns, its rows, how many it changed, the last key."""
@@ -96,6 +96,19 @@ class FetchedConnection:
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.__dict__["_raw"], name, value)
+
+
+class LentConnection(FetchedConnection):
+    """One whose transaction belongs to the lender, who alone ends it and closes the connection."""
+
+    def commit(self) -> None:
+        """Nothing."""
+
+    def rollback(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 class _DirectCursor(FetchedCursor):

@@ -42,6 +42,7 @@ __all__ = [
     "WRITE_TURN",
     "create_engine",
     "dispose",
+    "raise_ours",
     "resolve_url",
     "sqlite_connection_arguments",
 ]
@@ -98,7 +99,7 @@ def create_engine(url: URL, settings: DatabaseSettings, **arguments: Any) -> Asy
         engine = _create_sqlite(url, settings, arguments)
     else:
         engine = _create_postgresql(url, settings, arguments)
-    event.listen(engine.sync_engine, "handle_error", _raise_ours)
+    event.listen(engine.sync_engine, "handle_error", raise_ours)
     return engine
 
 
@@ -235,7 +236,7 @@ def _connect_or_tell(dialect: Dialect, _record: Any, arguments: tuple[Any, ...],
 
 
 def _mark_errors_of_commit(dialect: Any) -> None:
-    """Let `_raise_ours` know which errors come from COMMIT; SQLAlchemy does not tell."""
+    """Let `raise_ours` know which errors come from COMMIT; SQLAlchemy does not tell."""
     commit = dialect.do_commit
 
     def do_commit(connection: Any) -> None:
@@ -248,7 +249,8 @@ def _mark_errors_of_commit(dialect: Any) -> None:
     dialect.do_commit = do_commit
 
 
-def _raise_ours(context: ExceptionContext) -> None:
+def raise_ours(context: ExceptionContext) -> None:
+    """Raise our error for the one that an engine meets; its listener for `handle_error`."""
     if context.is_pre_ping:
         return  # the pool only asks whether the connection is still alive
     error = context.sqlalchemy_exception or context.original_exception

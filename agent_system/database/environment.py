@@ -106,7 +106,7 @@ async def _run_alone(metadata: MetaData, engine: AsyncEngine | None) -> None:
         engine = own = migration_engine(url, settings)
     try:
         async with exclusively(engine) as connection:
-            await connection.run_sync(_run, metadata)
+            await guard_for(engine.dialect.name).run(connection, _run, metadata)
     finally:
         if own is not None:
             await uncancelled(own.dispose())

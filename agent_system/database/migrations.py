@@ -102,7 +102,7 @@ async def current_revision(connection: AsyncConnection) -> str | None:
 async def check_schema(connection: AsyncConnection) -> list[str]:
     """Tell how the schema differs from that of the newest revision, one line for each difference."""
     async with _alone_with_alembic():
-        return await connection.run_sync(_compare)
+        return await guard_for(connection.dialect.name).run(connection, _compare)
 
 
 async def _migrate(url: URL, settings: DatabaseSettings, target: str, state: SchemaState) -> None:
@@ -114,7 +114,7 @@ async def _migrate(url: URL, settings: DatabaseSettings, target: str, state: Sch
         async with _alone_with_alembic():
             with _failures_explained(target):
                 async with exclusively(engine) as connection:
-                    await connection.run_sync(_move, target)
+                    await guard.run(connection, _move, target)
     finally:
         await uncancelled(engine.dispose())
 

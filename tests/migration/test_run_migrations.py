@@ -12,9 +12,10 @@ from sqlalchemy import text
 from agent_system.database.engine import resolve_url
 from agent_system.database.migrations import check_schema, current_revision, prepare_schema, run_migrations
 from agent_system.database.revisions import head_revision
-from agent_system.errors import DatabaseUnavailableError, MigrationError, SchemaMismatchError
+from agent_system.errors import DatabaseUnavailableError, MigrationError, SchemaMismatchError, TransactionError
 from agent_system.settings import DatabaseSettings
 from tests import requirements as requires
+from tests.faults.migrating import stopping
 from tests.migration.rows import insert_rows, read_rows
 from tests.migration.schema import connected, schema_of
 
@@ -237,14 +238,33 @@ async def test_tasks_of_one_process_take_turns(database_url: str, tmp_path: Path
     assert [await revision_of(url) for url in urls] == [HEAD] * len(urls)
 
 
-async def test_cancelled_migration_leaves_the_old_schema(database_url: str, own_revisions: Revisions) -> None:
-    own_revisions.add("pass")
+async def test_cancelled_migration_ends_at_once_and_leaves_the_old_schema(database_url: str) -> None:
+    loop = asyncio.get_running_loop()
     migration = asyncio.ensure_future(run_migrations(database_url))
-    # Alembic's work is one chain of awaits: a few turns of the loop later it is in the middle of it.
-    for _ in range(40):
-        await asyncio.sleep(0)
-    migration.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await migration
-    assert await schema_of(database_url) == []
-    await run_migrations(database_url)
+    with stopping(40, lambda: loop.call_soon_threadsafe(migration.cancel)) as statements:
+        with pytest.raises(asyncio.CancelledError):
+            await migration
+        seen = statements.seen
+        assert await schema_of(database_url) == []
+        await run_migrations(database_url)
+    assert seen < (statements.seen - seen) // 2
+
+
+@requires.database_file
+async def test_revision_that_goes_on_in_a_transaction_that_is_gone_changes_nothing(
+    migrated_sqlite_url: str, own_revisions: Revisions
+) -> None:
+    schema = await schema_of(migrated_sqlite_url)
+    own_revisions.add(
+        """
+        try:
+            op.execute("CREATE TRIGGER gone BEFORE INSERT ON users BEGIN SELECT raise(ROLLBACK, 'all is lost'); END")
+            op.execute("INSERT INTO users DEFAULT VALUES")
+        except Exception:
+            op.create_table("half", sa.Column("id", sa.Integer, primary_key=True))
+        """
+    )
+    with pytest.raises(TransactionError, match="nothing of it was written"):
+        await run_migrations(migrated_sqlite_url)
+    assert await schema_of(migrated_sqlite_url) == schema
+    assert await revision_of(migrated_sqlite_url) == HEAD

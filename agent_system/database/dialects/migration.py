@@ -15,7 +15,7 @@ import time
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from agent_system.clock import utc_now
 from agent_system.database.child import ask
 from agent_system.database.dialects.rebuild import keep_what_rebuilds_lose
+from agent_system.database.dialects.sqlite_direct import run_directly
 from agent_system.database.driver import sqlite
 from agent_system.database.engine import WRITE_TURN, create_engine
 from agent_system.database.lanes import uncancelled
@@ -32,7 +33,7 @@ from agent_system.database.turns import Turn
 from agent_system.errors import DatabaseBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from sqlalchemy import URL, Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from agent_system.settings import DatabaseSettings
 
 __all__ = ["MigrationGuard", "SchemaState", "exclusively", "guard_for", "migration_engine", "read_state"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +84,15 @@ class MigrationGuard(Protocol):
 
     async def lock(self, connection: AsyncConnection) -> AsyncConnection:
         """Begin the transaction that nobody else may migrate beside."""
+
+    async def run(
+        self,
+        connection: AsyncConnection,
+        work: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run alembic's synchronous code in the connection's transaction."""
 
     def watch(self, connection: Connection) -> None:
         """Keep what the engine would lose when a table is rebuilt."""
@@ -122,6 +135,16 @@ class SqliteGuard:
         await connection.begin()
         return connection
 
+    async def run(
+        self,
+        connection: AsyncConnection,
+        work: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run it on the connection's own thread: all revisions are 2,800 statements, and a hop costs up to 0.3 ms."""
+        return await run_directly(connection, work, *args, **kwargs)
+
     def watch(self, connection: Connection) -> None:
         """Alembic rebuilds tables here."""
         keep_what_rebuilds_lose(connection)
@@ -158,6 +181,16 @@ class PostgresGuard:
         await connection.execute(text("SELECT set_config('lock_timeout', :value, true)"), {"value": milliseconds})
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
         return connection
+
+    async def run(
+        self,
+        connection: AsyncConnection,
+        work: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run it in SQLAlchemy's greenlet bridge, where each statement awaits the server."""
+        return await connection.run_sync(work, *args, **kwargs)
 
     def watch(self, connection: Connection) -> None:
         """Nothing gets lost."""
