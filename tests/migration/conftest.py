@@ -81,7 +81,7 @@ class Revisions:
 def own_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Revisions:
     """Return a copy of the revisions, used instead of the real ones."""
     folder = tmp_path / "revisions"
-    shutil.copytree(ROOT / "alembic", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "alembic", folder)
     monkeypatch.setattr(revisions, "script_location", lambda: folder)
     return Revisions(folder)
 
