@@ -16,31 +16,27 @@ words takes is `10 * w + 17` bytes: 0.4 kB for a memory of 40 words.
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from agent_system.search.bm25 import K1, idf
-from agent_system.search.matrix import best_of
-from agent_system.search.segments import BYTES_OF_POSTING, Sums, merged, norms, segment_of
-from agent_system.search.text import terms
+from agent_system.search.ranking import in_order, ranked_in_scope
+from agent_system.search.segments import BYTES_OF_POSTING, Span, Sums, merged
+from agent_system.search.word_counts import segment_of_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
-    from agent_system.search.segments import Floats, Places, PostingList, Segment
+    from agent_system.search.segments import Floats, Places, Segment
 
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["LEAST_SCORE", "Postings"]
+__all__ = ["Postings"]
 
-# What has been found is above nothing, also when every row has the word.
-LEAST_SCORE = 1e-9
 # More than any of the sums of float32 may be wrong.
 ROUNDED = 1.0001
 
@@ -48,7 +44,7 @@ ROUNDED = 1.0001
 MOST_SEGMENTS = 8
 BYTES_OF_ROW = 17
 # Adding up a list of fewer postings than these takes no longer than finding out whether it has to be.
-SHORT_LIST = 500
+SHORT_LIST = 1_500
 # Rows are so many times as many as are wanted before it is worth looking which of them still can be among these.
 MANY = 4
 # How long a row is on average may change by such a share before all postings are weighed anew, which takes 30 ms of
@@ -59,24 +55,19 @@ MOST_GONE = 0.25
 LEAST_GONE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
-    """A word of a query: its postings in each segment that has it, and how much it tells."""
+class _Word(NamedTuple):
+    """A word of a query."""
 
-    lists: list[PostingList]
     tells: float
-    """Its idf, times what BM25 multiplies with; no row gets more for the word."""
+    """How much it tells: its idf, times what BM25 multiplies with. No row gets more for the word."""
     size: int
     """How many postings there are."""
-
-    def frequencies(self, places: Places) -> Floats:
-        """How often it stands in some rows."""
-        first, *more = [one.of(places, one.frequencies) for one in self.lists]
-        return sum(more, first)
+    spans: list[Span]
+    """They, in each segment that has some."""
 
     def scores(self, places: Places) -> Floats:
         """What some rows get for it."""
-        first, *more = [one.of(places, one.shares) for one in self.lists]
+        first, *more = [one.values_of(places, one.postings.shares) for one in self.spans]
         scores: Floats = sum(more, first) * np.float32(self.tells)
         return scores
 
@@ -124,7 +115,7 @@ class Postings:
         if not ids:
             return
         self.remove(ids)
-        segment, lengths = self._segment(texts, len(self._ids))
+        segment, lengths = segment_of_texts(texts, self._weights, self._longest, len(self._ids))
         new = np.asarray(ids, np.int64)
         self._rises = self._rises and bool((np.diff(new, prepend=self._ids[-1:]) > 0).all())
         self._ids = np.concatenate([self._ids, new])
@@ -154,7 +145,8 @@ class Postings:
 
     def cost(self, words: Iterable[str]) -> int:
         """How many postings these words have, which tells how long a search for them takes at most."""
-        return sum(segment.count(word) for word in set(words) for segment in self._segments)
+        spans = [segment.span(word) for word in set(words) for segment in self._segments]
+        return sum([end - start for start, end in spans])
 
     def best(self, words: Iterable[str], count: int) -> tuple[list[int], list[float]]:
         """The numbers of the rows that fit best, the best first, and how well they fit.
@@ -164,31 +156,33 @@ class Postings:
             count: At most so many.
         """
         wanted = self._words(words)
-        # What a row can still get for the words from each on.
-        outlook = list(accumulate((word.tells for word in reversed(wanted)), initial=0.0))[::-1]
+        # What a row can still get for the words that it was not asked for.
+        left = sum([word.tells for word in wanted])
         # Another search may go on that nobody waits for any more.
         sums, self._sums = self._sums, None
         if sums is None or len(sums) != len(self._ids):
             sums = Sums(len(self._ids))
-        rest = wanted
-        for position, word in enumerate(wanted):
-            if position and word.size > SHORT_LIST and self._is_found(sums, count, outlook[position]):
+        done = 0
+        for word in wanted:
+            if done and word.size > SHORT_LIST and self._is_found(sums, count, left):
                 break
-            for one in word.lists:
+            for one in word.spans:
                 sums.add(one.places, one.shares * np.float32(word.tells))
-            rest = wanted[position + 1 :]
+            left -= word.tells
+            done += 1
         places, scores = self._there(*sums.all())
         sums.clear()
         self._sums = sums
-        for word, left in zip(rest, outlook[len(wanted) - len(rest) :], strict=False):
+        for word in wanted[done:]:
             if len(places) > MANY * count:
                 stays = scores >= _nth_best(scores, count) - left * ROUNDED
                 places, scores = places[stays], scores[stays]
             scores = scores + word.scores(places)
+            left -= word.tells
         if len(places) > count:
             stays = scores >= _nth_best(scores, count)
             places, scores = places[stays], scores[stays]
-        return best_of(self._ids[places], scores.astype(np.float64), count)
+        return in_order(scores.tolist(), self._ids.take(places).tolist(), count)
 
     def _is_found(self, sums: Sums, count: int, left: float) -> bool:
         """Whether no row can be among the best that has not got anything yet, when it can still get so much."""
@@ -202,7 +196,7 @@ class Postings:
         stays = self._is_there[places]
         return places[stays], scores[stays]
 
-    def best_among(self, words: Iterable[str], ids: Numbers, count: int) -> tuple[list[int], list[float]]:
+    def best_among(self, words: Iterable[str], ids: Sequence[int], count: int) -> tuple[list[int], list[float]]:
         """The numbers of the rows of a scope that fit best; how rare a word is counts in the scope alone.
 
         Args:
@@ -210,20 +204,11 @@ class Postings:
             ids: The numbers of the rows of the scope.
             count: At most so many.
         """
-        places = self._places(ids).astype(np.int32)
-        wanted = self._words(words)
-        frequencies = np.empty((len(wanted), len(places)), np.float32)
-        for row, word in zip(frequencies, wanted, strict=True):
-            row[:] = word.frequencies(places)
-        with_word = np.count_nonzero(frequencies, axis=1).tolist()
-        # Only rows that have one of the words are looked at any further.
-        found = np.flatnonzero(frequencies.any(axis=0))
-        places, frequencies = places[found], frequencies[:, found]
-        lengths = self._lengths[places]
-        lengthy = norms(lengths, max(float(lengths.sum()) / max(len(found), 1), 1.0))
-        tells = np.asarray([idf(len(ids), number) * (K1 + 1) for number in with_word], np.float32)
-        scores = tells @ (frequencies / (frequencies + lengthy))
-        return best_of(self._ids[places], np.maximum(scores, LEAST_SCORE).astype(np.float64), count)
+        places = self._places_among(ids)
+        if not len(places):
+            return [], []
+        found, scores = ranked_in_scope(self._segments, self._lengths, list(dict.fromkeys(words)), places, len(ids))
+        return in_order(scores, self._ids.take(found).tolist(), count)
 
     def settle(self) -> None:
         """Make one segment of all, so that each word is looked up once; for when everything has been taken in."""
@@ -232,13 +217,18 @@ class Postings:
 
     def _words(self, words: Iterable[str]) -> list[_Word]:
         """The words that stand anywhere, what tells most first."""
-        found = []
+        found, rows = [], len(self)
         for word in dict.fromkeys(words):
-            lists = [one for segment in self._segments if (one := segment.of(word)) is not None]
-            size = sum(len(one.places) for one in lists)
+            spans, size = [], 0
+            for segment in self._segments:
+                start, end = segment.span(word)
+                if start < end:
+                    spans.append(Span(segment.postings, start, end))
+                    size += end - start
             if size:
-                found.append(_Word(lists, idf(len(self), size) * (K1 + 1), size))
-        return sorted(found, key=lambda one: one.tells, reverse=True)
+                found.append(_Word(idf(rows, size) * (K1 + 1), size, spans))
+        found.sort(key=itemgetter(0), reverse=True)
+        return found
 
     def _weigh(self, first: int) -> None:
         """Weigh the postings of the segments from one on, or of all when rows have become longer or shorter."""
@@ -267,30 +257,15 @@ class Postings:
         known: Numbers = places[(found >= 0) & (self._ids[places] == ids) & self._is_there[places]]
         return known
 
-    def _segment(self, texts: Sequence[Sequence[str]], first: int) -> tuple[Segment, Floats]:
-        vocabulary: dict[str, int] = {}
-        words: list[int] = []
-        frequencies: list[float] = []
-        sizes, lengths = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.float32)
-        for at, row in enumerate(texts):
-            counted, lengths[at] = self._counted(row)
-            sizes[at] = len(counted)
-            words += [vocabulary.setdefault(word, len(vocabulary)) for word in counted]
-            frequencies += counted.values()
-        places = np.repeat(np.arange(first, first + len(texts), dtype=np.int32), sizes)
-        made = segment_of(vocabulary, np.asarray(words, np.int32), places, np.asarray(frequencies, np.float32))
-        return made, lengths
-
-    def _counted(self, row: Sequence[str]) -> tuple[dict[str, float], int]:
-        """How often each word stands in a row, by the weights, and how many words it has."""
-        counted: dict[str, float] = {}
-        length = 0
-        for text, weight in zip(row, self._weights, strict=True):
-            found = terms(text[: self._longest])
-            length += len(found)
-            for word, count in Counter(found).items():
-                counted[word] = counted.get(word, 0.0) + weight * count
-        return counted, length
+    def _places_among(self, ids: Sequence[int]) -> Places:
+        """The same as the postings have them, of the numbers in a list."""
+        if not len(self._ids) or not ids:
+            return np.empty(0, np.int32)
+        first, last = int(self._ids[0]), int(self._ids[-1])
+        has_gaps = not self._rises or last - first != len(self._ids) - 1 or len(self) != len(self._ids)
+        if has_gaps or min(ids) < first or max(ids) > last:
+            return self._places(np.asarray(ids, np.int64)).astype(np.int32)
+        return (np.asarray(ids, np.int64) - first).astype(np.int32)
 
     def _merge(self, start: int) -> None:
         """Make one segment of those from one on, without what is gone."""

@@ -141,9 +141,11 @@ def test_postings_rank_as_the_texts_would(monkeypatch: pytest.MonkeyPatch) -> No
         found, likeness = postings.best(words, 8)
         assert likeness == pytest.approx(sorted(scores.values(), reverse=True)[:8], rel=1e-4)
         assert [scores[one] for one in found] == pytest.approx(likeness, rel=1e-4)
+        # One by one, and by turns by arrays.
+        monkeypatch.setattr("agent_system.search.ranking.FEW_LOOKUPS", turn % 2 * 1_000)
         among = chance.sample(range(150), 40)
         of_scope = by_hand({one: expected[one] for one in among if one in expected}, words, among=len(among))
-        own, likeness = postings.best_among(words, np.asarray(among, np.int64), 100)
+        own, likeness = postings.best_among(words, among, 100)
         assert set(own) == set(of_scope) == set(among) & set(scores)
         assert likeness == pytest.approx([of_scope[one] for one in own], rel=1e-4)
     assert len(postings) == len(expected)
@@ -156,7 +158,7 @@ def test_a_word_whose_rows_are_gone_is_found_in_those_that_came_later() -> None:
     postings.remove([1])
     postings._merge(0)
     postings.put([3], [["old common"]])
-    rows = np.asarray([2, 3], np.int64)
+    rows = [2, 3]
 
     assert postings.best(["old"], 5)[0] == postings.best_among(["old"], rows, 5)[0] == [3]
     assert postings.best(["common", "old"], 5)[0] == postings.best_among(["common", "old"], rows, 5)[0] == [3, 2]

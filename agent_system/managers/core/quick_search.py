@@ -31,7 +31,7 @@ __all__ = ["QuickSearch"]
 Row = TypeVar("Row")
 
 # Of a whole table so many are looked for first.
-LOOKED_AT = 32
+LOOKED_AT = 16
 
 
 class QuickSearch(Generic[Row]):

@@ -1,8 +1,9 @@
 """`Reranking`: how like a text the rows are that words have found, of which only these vectors are read.
 
 When words find many rows, those that only vectors find would come after them (`Asked.words_lead`). So there is no need
-to compare the vectors of the whole table: fifty are read and compared in a quarter of a millisecond. With the weights
-that are usual, vectors lift a row by no more than twenty places into the first ten.
+to compare the vectors of the whole table: a few are read, 10 µs each where they have to be fetched from the file. With
+the weights that are usual, vectors lift a row by no more than seven places into the first ten, or by twenty over rows
+that have none; of 1,000 questions 0.888 find their answer among the ten best with 32, and 0.886 with 50.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RERANKED", "Reranking"]
 
-RERANKED = 50
+RERANKED = 32
 """So many of the best rows are compared."""
 
 

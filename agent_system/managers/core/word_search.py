@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy import func, select
 
 from agent_system.managers.core.following import Follower
@@ -119,11 +118,8 @@ class WordSearch:
         self, db: DatabaseManager, words: Sequence[str], own: Sequence[Any], count: int
     ) -> Best | None:
         """The same of the rows of a scope, in which it counts how rare a word is."""
-        numbers = np.asarray(own, np.int64)
         return await self._postings.use(
-            db,
-            lambda postings: postings.best_among(words, numbers, count),
-            on_loop=lambda _: len(numbers) < QUICK_SCOPE,
+            db, lambda postings: postings.best_among(words, own, count), on_loop=lambda _: len(own) < QUICK_SCOPE
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from agent_system.database.manager import DatabaseManager
 from agent_system.entity_manager import EntityManager
 from agent_system.managers.core import word_search
+from agent_system.managers.core.reranking import RERANKED
 from agent_system.search import text_search
 from agent_system.search.embedding.hashing import HashingEmbedder
 from tests.contract.memories.sql import run
@@ -129,7 +130,7 @@ async def test_vectors_of_what_many_words_found_decide_between_these(database: D
     await em.memories.create_many(rows)
     await em.memories.index.warm()
     hits = await em.memories.search("pizza number 7", mode="hybrid", limit=100)
-    assert [len(hit.found_by) for hit in hits] == [2] * 50 + [1] * 50
+    assert [len(hit.found_by) for hit in hits] == [2] * RERANKED + [1] * (100 - RERANKED)
     page = await em.memories.search("pizza number 7", mode="hybrid")
     second = await em.memories.search("pizza number 7", after=page.next_cursor, mode="hybrid")
     assert [hit.item.id for hit in [*page, *second]] == [hit.item.id for hit in hits[:20]]
