@@ -69,6 +69,14 @@ class Courtesy:
         asyncio.get_running_loop().call_soon(self._begin)
         return True
 
+    def spend(self) -> bool:
+        """Count one read that cannot suspend; False: it shall not be, because `is_due` would tell it to."""
+        left = self._left - 1
+        if left <= 0:
+            return False
+        self._left = left
+        return True
+
     def _begin(self) -> None:
         self._is_over = False
         self._left = READS_BETWEEN_YIELDS

@@ -16,6 +16,7 @@ from agent_system.database.lanes import uncancelled
 from agent_system.database.maintenance import Maintenance
 from agent_system.database.migrations import prepare_schema
 from agent_system.database.observation import observed
+from agent_system.database.recall import Recall, recall_nothing, recalling
 from agent_system.database.shared import Shared
 from agent_system.database.transactions import Transaction, current_transaction, entered, nested
 from agent_system.database.translate import translated
@@ -62,6 +63,7 @@ class DatabaseManager:
     """
 
     is_scoped = False  # whether it sees only what belongs to somebody
+    recall: Recall = staticmethod(recall_nothing)  # what finds rows in the hot cache
 
     def __init__(
         self,
@@ -109,6 +111,7 @@ class DatabaseManager:
         finally:
             self._is_connecting = False
         self._process_id, self._loop = os.getpid(), asyncio.get_running_loop()
+        self.recall = recalling(self._backend.cache)
         self._maintenance = Maintenance(self._backend, self.settings.maintenance_seconds)
         self._maintenance.start()
         return self
@@ -125,7 +128,7 @@ class DatabaseManager:
 
     async def disconnect(self) -> None:
         """Finish accepted writes and close every connection; safe to call twice."""
-        backend, self._backend = self._backend, None
+        backend, self._backend, self.recall = self._backend, None, recall_nothing
         if backend is None:
             return
         if os.getpid() != self._process_id:
@@ -301,10 +304,7 @@ class DatabaseManager:
         """Fill in what a scope says about a new row of a table; a database without a scope says nothing."""
 
     def another(self) -> DatabaseManager:
-        """A manager of the same database that is not connected yet, for a thread with a loop of its own.
-
-        Of `:memory:` too: it is the file behind this connected one.
-        """
+        """One not connected yet, for a thread with a loop of its own; of `:memory:` too, which is a file behind."""
         url = self._connected().engine.url.render_as_string(hide_password=False)
         return DatabaseManager(url, settings=self.settings, auto_migrate=False)
 

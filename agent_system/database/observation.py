@@ -50,6 +50,8 @@ class _Observed:
 
 
 class _ObservedBackend(_Observed):
+    cache = None  # who watches wants to see every lookup
+
     async def read(self, work: Work[T]) -> T:
         with self._watch("read"):
             found: T = await self._whole.read(work)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from agent_system.database.lanes import uncancelled
 from agent_system.database.translate import translated
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from agent_system.database.dialects.base import BackendTransaction
     from agent_system.database.executor import Work
 
-__all__ = ["Transaction", "current_transaction", "entered", "nested"]
+__all__ = ["Transaction", "current_transaction", "entered", "nested", "open_transactions"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_open: ContextVar[Mapping[object, Transaction] | None] = ContextVar("agent_system_transactions", default=None)
+_Open: TypeAlias = "Mapping[object, Transaction] | None"
+
+open_transactions: ContextVar[_Open] = ContextVar("agent_system_transactions", default=None)
+"""The transactions that the running task, or one that it stems from, has opened, by their managers."""
 
 
 def current_transaction(owner: object) -> Transaction | None:
@@ -40,7 +43,7 @@ def current_transaction(owner: object) -> Transaction | None:
     Raises:
         TransactionError: A parent task has one open.
     """
-    transactions = _open.get()
+    transactions = open_transactions.get()
     if transactions is None:
         return None
     transaction = transactions.get(owner)
@@ -54,13 +57,13 @@ class entered:  # noqa: N801 (reads as a context manager)
     """Make a transaction the current one of its manager inside the block."""
 
     def __init__(self, owner: object, transaction: Transaction) -> None:
-        self._value = {**(_open.get() or {}), owner: transaction}
+        self._value = {**(open_transactions.get() or {}), owner: transaction}
 
     def __enter__(self) -> None:
-        self._token = _open.set(self._value)
+        self._token = open_transactions.set(self._value)
 
     def __exit__(self, *_exc: object) -> None:
-        _open.reset(self._token)
+        open_transactions.reset(self._token)
 
 
 class Transaction:

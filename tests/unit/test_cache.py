@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.executor import SqliteExecutor
+from agent_system.database.inline import Courtesy
 from agent_system.database.plans import Plan, compile_plan
 from agent_system.database.wal_index import COUNTER, HEADER_BYTES
 
@@ -41,6 +42,23 @@ class Index:
 
     def close(self) -> None:
         self.is_closed = True
+
+
+class Hydrate:
+    """Makes instances, from a row and from what was made of it."""
+
+    def __init__(self) -> None:
+        self.moulded = 0
+
+    def __call__(self, row: Any) -> str:
+        return f"instance of {row}"
+
+    def mould(self, row: Any) -> Any:
+        self.moulded += 1
+        return SimpleNamespace(hydrate=self, row=row)
+
+    def another(self, mould: Any) -> str:
+        return self(mould.row)
 
 
 class Effects:
@@ -97,6 +115,22 @@ class TestReading:
     def test_a_row_is_found_again_while_nothing_was_committed(self, cached: Cached) -> None:
         assert cached.cache.get(ADA) == "row"
         assert (cached.cache.hits, cached.cache.misses) == (1, 0)
+
+    def test_instances_are_made_of_rows_that_are_valid_and_few_are_kept_decoded(
+        self, cached: Cached, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("agent_system.database.cache.MOST_MOULDS", 2)
+        monkeypatch.setattr(Courtesy, "spend", lambda _courtesy: True)
+        hydrate: Any = Hydrate()
+        for _ in range(30):
+            for key in (ADA, GRACE, TOOL):
+                assert cached.cache.instance(key, hydrate) == "instance of row"
+        assert cached.cache.hits == 90
+        assert sum(entry.mould is not None for entry in cached.cache._rows.values()) == 2
+        assert hydrate.moulded < 30
+        cached.commit((UPDATE_USER, ["ada"]))
+        assert cached.cache.instance(ADA, hydrate) is None
+        assert cached.cache.instance(GRACE, hydrate) == "instance of row"
 
     def test_no_row_is_found_after_a_commit_that_nobody_adopted(self, cached: Cached) -> None:
         cached.index.commits += 1

@@ -179,6 +179,45 @@ class TestPages:
             odd.all([("a", "b", 1)] * 50 + [("a", "b")])
 
 
+class TestMoulds:
+    @pytest.mark.parametrize(
+        ("stored", "value"),
+        [
+            ("{}", {}),
+            ("[]", []),
+            ('{"a":1,"b":"c","d":null,"e":0.5}', {"a": 1, "b": "c", "d": None, "e": 0.5}),
+            ('{"a":{"b":[1]}}', {"a": {"b": [1]}}),
+            ('[[1],{"a":2}]', [[1], {"a": 2}]),
+            ('"text"', "text"),
+            ("not JSON", "not JSON"),
+            (None, None),
+        ],
+    )
+    def test_instances_are_as_if_read_one_by_one_and_share_nothing_that_can_change(
+        self, stored: str | None, value: Any
+    ) -> None:
+        hydrate = Hydrator(Message, SQLITE)
+        known = {"id": 1, "meta": stored, "uid": str(UUID(int=1)), "content": "x", "created_at": "2026-01-01 00:00:00"}
+        row = [known.get(key) for key in hydrate.keys]
+        mould = hydrate.mould(row)
+        first, second = hydrate.another(mould), hydrate.another(mould)
+        assert list(first.__dict__.items()) == list(hydrate(row).__dict__.items())
+        assert first.model_fields_set == set()
+        assert inspect(first).key == (Message, (1,), None)
+        assert first.meta == value
+        spoil(first.meta)
+        assert second.meta == value
+        assert hydrate.another(mould).meta == value
+
+
+def spoil(value: Any) -> None:
+    """Change everything in a value that can be changed."""
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        spoil(item)
+    if isinstance(value, (dict, list)):
+        value.clear()
+
+
 def test_two_hydrators_do_not_mix() -> None:
     one, other = Hydrator(Odd, SQLITE), Hydrator(Small, SQLITE)
     assert (one(("a", "b", 1)).number, other((2,)).id, one(("a", "b", 3)).number) == (1, 2, 3)

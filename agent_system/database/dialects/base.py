@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from agent_system.database.cache import HotCache
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
 
@@ -123,6 +124,8 @@ class Backend(Protocol):
     """
 
     engine: AsyncEngine
+    cache: HotCache | None
+    """The hot cache, for lookups that are answered at once; None where there is none."""
 
     @property
     def dialect(self) -> Dialect:

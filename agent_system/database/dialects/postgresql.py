@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from agent_system.database.cache import HotCache
     from agent_system.database.dialects.base import Hidden
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
@@ -71,6 +72,7 @@ class PostgresBackend:
 
     def __init__(self, url: URL, settings: DatabaseSettings) -> None:
         self.engine = create_engine(url, settings)
+        self.cache: HotCache | None = None
         self._url = url
         self._settings = settings
         self._slow = self._observe()

@@ -32,7 +32,7 @@ from agent_system.database.engine import (
     sqlite_connection_arguments,
 )
 from agent_system.database.executor import SqliteExecutor
-from agent_system.database.inline import Courtesy, InlineReader
+from agent_system.database.inline import InlineReader
 from agent_system.database.readings import Readings, ReadingTurn
 from agent_system.database.session_turn import SessionTurn
 from agent_system.database.translate import FAILURES, translate, translated
@@ -89,9 +89,8 @@ class SqliteBackend:
         self._last_commit: datetime | None = None
         self._connections: list[AsyncConnection] = []
         self._inline: InlineReader | None = None
-        self._cache: HotCache | None = None
+        self.cache: HotCache | None = None
         self._wal_index: WalIndex | None = None
-        self._courtesy = Courtesy()
         self._renewal: asyncio.Task[None] | None = None
         self._readings = Readings()
         self._upkeep = SqliteUpkeep(self._path, self._turn, self._lanes, self._readings, settings=settings)
@@ -110,7 +109,7 @@ class SqliteBackend:
         if self._settings.inline_reads:
             self._inline = InlineReader(*sqlite_connection_arguments(self._url, self._settings, **self._observed))
         if self._settings.hot_cache_size:
-            self._cache = await self._reading.lane.run(self._open_cache)
+            self.cache = await self._reading.lane.run(self._open_cache)
             self._keep_journal()
         self._wal_index = await self._reading.lane.run(WalIndex.of, self._path)
         self._checkpointer = Checkpointer(
@@ -158,7 +157,7 @@ class SqliteBackend:
 
     def _keep_journal(self) -> None:
         post = self._writing
-        post.executor.journal = None if self._cache is None else CommitJournal(self._cache, post.lane.raw)
+        post.executor.journal = None if self.cache is None else CommitJournal(self.cache, post.lane.raw)
 
     def _open_cache(self) -> HotCache | None:
         index = WalIndex.of(self._path)
@@ -175,7 +174,7 @@ class SqliteBackend:
             await self._checkpointer.close()
         if self._slow is not None:
             await self._slow.close()
-        for mapped in (self._cache, self._wal_index):
+        for mapped in (self.cache, self._wal_index):
             if mapped is not None:
                 mapped.close()
         if self._inline is not None:
@@ -223,13 +222,13 @@ class SqliteBackend:
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled lookup: from the cache, on the loop's own thread where that is safe, or on the reader's."""
-        cache = self._cache
+        cache = self.cache
         if cache is None or plan.hot is None:
             return await self._look_up(plan, parameters)
         key = (plan.hot, parameters[0])
         row = cache.get(key)
         if row is not None:
-            if self._courtesy.is_due():
+            if cache.courtesy.is_due():
                 await asyncio.sleep(0)
             return [row]
         before = cache.header()
@@ -252,7 +251,7 @@ class SqliteBackend:
     @property
     def stamp(self) -> bytes | None:
         """What changes with every commit of any process, where the hot cache sees it."""
-        return None if self._cache is None else self._cache.header()
+        return None if self.cache is None else self.cache.header()
 
     async def query(self, statement: TextClause, limit: int, hidden: Hidden) -> tuple[list[str], list[Any]]:
         """Run free SQL that can only read, and no hidden column."""
@@ -341,7 +340,7 @@ class SqliteBackend:
         return describe(
             self._path,
             self.engine,
-            self._cache,
+            self.cache,
             write_queue_depth=self._writer.depth,
             last_sync_time=self._last_commit,
             latency_ms=latency,

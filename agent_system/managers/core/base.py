@@ -41,7 +41,6 @@ __all__ = ["Manager"]
 
 Row = TypeVar("Row", bound=SQLModel)
 T = TypeVar("T")
-
 DEFAULT_PAGE, ITER_PAGE = 100, 500
 
 
@@ -72,8 +71,7 @@ class Manager(Generic[Row]):
     @cached_property
     def store(self) -> RowStore[Row]:
         """What units of work are made of; needs a connected database, because statements differ by engine."""
-        dialect, clock = self._db.dialect, self._clock
-        return RowStore(self.entity, dialect, clock, TableRules.of(self))
+        return RowStore(self.entity, self._db.dialect, self._clock, TableRules.of(self))
 
     @property
     def plans(self) -> TablePlans[Row]:
@@ -148,7 +146,6 @@ class Manager(Generic[Row]):
         """
         key = self.store.keys.existing(id)
         values = self._checked_changes(changes, expected_version)
-
         work = Update(self.store, key, values, expected_version, self.check_change)
         await self.run(work, values)
         return self.plans.hydrate.build(work.row)
@@ -206,12 +203,15 @@ class Manager(Generic[Row]):
 
     async def get_by_id(self, id: Any) -> Row | None:  # noqa: A002
         """Return the row with this id, or None."""
-        store = self.store
-        parameters = store.keys.lookup(id)
+        keys = self.store.keys
+        parameters = keys.lookup(id)
         if parameters is None:
             return None
-        rows = await self._db.fetch(store.keys.get_plan, parameters)
-        return store.plans.hydrate(rows[0]) if rows else None
+        known: Row | None = self._db.recall(keys.get_plan, parameters, keys.hydrate)
+        if known is not None:
+            return known
+        rows = await self._db.fetch(keys.get_plan, parameters)
+        return keys.hydrate(rows[0]) if rows else None
 
     async def require(self, id: Any) -> Row:  # noqa: A002
         """Return the row with this id.

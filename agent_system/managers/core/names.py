@@ -52,5 +52,9 @@ async def find_by_name(db: DatabaseManager, plans: TablePlans[Row], name: str, c
         column: Where the compared form of the names is kept.
     """
     plan = plans.get_by(column)
-    rows = await db.fetch(plan, plan.encode({column: name_key(name)}))
+    parameters = plan.encode({column: name_key(name)})
+    known: Row | None = db.recall(plan, parameters, plans.hydrate)
+    if known is not None:
+        return known
+    rows = await db.fetch(plan, parameters)
     return plans.hydrate(rows[0]) if rows else None

@@ -63,7 +63,7 @@ class Hosts(Manager[Host]):
 def cache_of(db: DatabaseManager) -> HotCache:
     """The hot cache of a connected manager, which has to have one."""
     backend: Any = db._backend
-    cache: HotCache | None = backend._cache
+    cache: HotCache | None = backend.cache
     assert cache is not None
     return cache
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import bindparam, text, update
+from sqlmodel import SQLModel
 
+from agent_system.database.inline import READS_BETWEEN_YIELDS
 from agent_system.database.plans import compile_plan
-from agent_system.errors import ConflictError
+from agent_system.errors import ConflictError, NotConnectedError
 from agent_system.models import Agent
 from tests import requirements as requires
 from tests.integration.fast_paths.managers import (
@@ -406,7 +409,34 @@ class TestSwitches:
         assert await agents.get_by_id(agent.id) == agent
 
     async def test_it_keeps_no_instances(self, warm: Warm) -> None:
-        assert {type(row) for row in cache_of(warm.db)._rows.values()} == {tuple}
+        await warm.read()
+        entries = list(cache_of(warm.db)._rows.values())
+        assert {type(entry.row) for entry in entries} == {tuple}
+        moulds = [entry.mould for entry in entries if entry.mould is not None]
+        assert len(moulds) == 3
+        assert not any(isinstance(kept, SQLModel) for mould in moulds for kept in gc.get_referents(mould, mould.values))
+
+    async def test_hits_let_the_other_tasks_have_their_turn(self, warm: Warm) -> None:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(others())
+        for _ in range(10 * READS_BETWEEN_YIELDS):
+            await warm.agents.get_by_id(warm.ada.id)
+        other.cancel()
+        assert turns >= 10
+
+    async def test_what_it_has_is_not_given_after_disconnect(self, open_database: OpenDatabase) -> None:
+        warm = await Warm(await open_database()).fill()
+        await warm.read()
+        await warm.db.disconnect()
+        with pytest.raises(NotConnectedError):
+            await warm.agents.get_by_id(warm.ada.id)
 
     async def test_a_lookup_that_is_under_way_at_disconnect_ends_well(self, open_database: OpenDatabase) -> None:
         db = await open_database(inline_reads=False)
