@@ -209,20 +209,15 @@ class _Worker:
 def _worker(contender: str) -> Iterator[_Worker]:
     # Settings of the machine stay out of the measurement; all that counts is given explicitly.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AGENT_SYSTEM_", "DB_"))}
-    process = subprocess.Popen(  # noqa: S603 (the interpreter that runs this)
+    with subprocess.Popen(  # noqa: S603 (the interpreter that runs this)
         [sys.executable, "-m", "scripts.benchmarks.worker", contender],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    try:
+    ) as process:
         yield _Worker(process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait()
 
 
 def _machine() -> dict[str, Any]:

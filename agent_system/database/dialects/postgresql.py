@@ -81,6 +81,7 @@ class PostgresBackend:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._scrubbing = asyncio.Lock()
 
     def _observe(self) -> SlowQueries | None:
         if self._settings.slow_query_milliseconds is None:
@@ -131,7 +132,9 @@ class PostgresBackend:
 
     async def scrub(self, *, rebuild: bool) -> None:
         """Let the server give the space of deleted rows free; its own logs and archives are its administrator's."""
-        async with self._autocommit.connect() as connection:
+        # One after the other: two at once would be in each other's way, and the server tries for five seconds to have
+        # the end of a table for itself.
+        async with self._scrubbing, self._autocommit.connect() as connection:
             await connection.exec_driver_sql("VACUUM FULL" if rebuild else "VACUUM")
 
     async def maintain(self, now: float) -> None:
