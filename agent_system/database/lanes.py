@@ -1,8 +1,8 @@
 """One aiosqlite connection as a lane: functions travel to its thread in one hop and can be interrupted safely.
 
 aiosqlite offers no public way to run a function of ours on its thread, so `Connection._execute`, `_tx`, `_conn`,
-`_connection` and `_running` are used here and nowhere else; `tests/unit/test_private_api.py` names what breaks when
-they change.
+`_connection`, `_thread` and `_running` are used here and nowhere else, but for `_thread`, which `adapter.py` makes a
+daemon; `tests/unit/test_private_api.py` names what breaks when they change.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import asyncio
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from agent_system.database.nearness import Nearness
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,6 +68,8 @@ class Lane:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self._guard = threading.Lock()
+        self._nearness = Nearness(connection._thread.native_id)  # noqa: SLF001 (see the module docstring)
+        self._waiting = 0
 
     @property
     def raw(self) -> sqlite3.Connection:
@@ -75,8 +79,25 @@ class Lane:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the thread; a cancelled caller leaves, the function goes on to its end."""
         connection: Any = self._connection
-        result: T = await connection._execute(function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
+        if connection._running:  # noqa: SLF001 (see the module docstring)
+            self.place(is_alone=not self._waiting)
+        self._waiting += 1
+        try:
+            result: T = await connection._execute(function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
+        finally:
+            self._waiting -= 1
         return result
+
+    def place(self, *, is_alone: bool) -> None:
+        """Put the thread where it is best for what it does next.
+
+        Args:
+            is_alone: Whether one caller waits for it, beside whom nothing goes on; else others compute meanwhile.
+        """
+        if is_alone:
+            self._nearness.follow()
+        else:
+            self._nearness.roam()
 
     def post(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Send a function to the thread and return at once; for callbacks, where nothing can be awaited."""
@@ -92,19 +113,22 @@ class Lane:
     def call(
         self,
         then: Callable[[T | None, BaseException | None], None],
-        function: Callable[P, T],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        function: Callable[..., T],
+        *args: Any,
+        is_alone: bool,
     ) -> None:
         """Send a function to the thread and return at once; `then` gets its value or its error, on the loop.
 
         A future would tell it one round of the loop later.
+
+        Args:
+            is_alone: Whether one caller waits for it, who does nothing else meanwhile.
         """
         loop = asyncio.get_running_loop()
 
         def run() -> None:
             try:
-                value = function(*args, **kwargs)
+                value = function(*args)
             except BaseException as exc:  # noqa: BLE001 (whoever waits is told)
                 loop.call_soon_threadsafe(then, None, exc)
             else:
@@ -112,6 +136,7 @@ class Lane:
 
         connection: Any = self._connection
         if connection._running and connection._connection:  # noqa: SLF001 (see the module docstring)
+            self.place(is_alone=is_alone)
             connection._tx.put_nowait((None, run))  # noqa: SLF001 (see there)
         else:
             # Its thread has ended, and nobody would ever answer.

@@ -126,7 +126,8 @@ class Writer:
 
     def _post(self, group: list[WaitingWork]) -> None:
         self._sent = group
-        self._lane.call(self._answered, self._commit_groups, group, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._lane.call(self._answered, self._commit_groups, group, loop, is_alone=len(group) == 1)
 
     def _commit_groups(self, group: list[WaitingWork], loop: asyncio.AbstractEventLoop) -> Sequence[Outcome]:
         """Commit a group on the writer's thread, and then who waits by now, as long as nobody else wants the turn.
@@ -151,6 +152,8 @@ class Writer:
             following = self._queue.take(unanswered=len(group))
             if not following:
                 return outcomes
+            if len(following) > 1:
+                self._lane.place(is_alone=False)
             answer = partial(loop.call_soon_threadsafe, self._resolve, group, outcomes)
             group = following
 

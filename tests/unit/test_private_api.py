@@ -79,6 +79,7 @@ KNOWN_PRIVATE_NAMES = {
     ("database/lanes.py", "_running"),
     ("database/lanes.py", "_tx"),
     ("database/adapter.py", "_thread"),
+    ("database/lanes.py", "_thread"),
     ("managers/core/condition_plans.py", "_generate_cache_key"),
     ("managers/isolation/rewriting.py", "_propagate_attrs"),
     ("managers/isolation/statements.py", "_multi_values"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from contextlib import suppress
@@ -84,13 +85,13 @@ async def test_called_functions_answer_on_the_loop(lane: Lane) -> None:
     def then(value: Any, error: BaseException | None) -> None:
         answers.put_nowait((value, error, threading.get_ident()))
 
-    lane.call(then, int, "7")
+    lane.call(then, int, "7", is_alone=True)
     assert await answers.get() == (7, None, threading.get_ident())
-    lane.call(then, int, "seven")
+    lane.call(then, int, "seven", is_alone=True)
     assert isinstance((await answers.get())[1], ValueError)
     connection: Any = lane._connection
     await connection.close()
-    lane.call(then, int, "7")
+    lane.call(then, int, "7", is_alone=True)
     assert "closed" in str((await answers.get())[1])
 
 
@@ -281,3 +282,38 @@ async def test_a_back_off_waits_longer_and_longer_and_gives_up_at_its_deadline(
 async def wait_for_ever(backoff: Backoff) -> None:
     while True:
         await backoff.wait()
+
+
+def processors() -> set[int]:
+    """Where the running thread may run."""
+    return os.sched_getaffinity(0)
+
+
+HAS_SEVERAL = hasattr(os, "sched_getaffinity") and len(processors()) > 1
+
+
+@pytest.mark.skipif(not HAS_SEVERAL, reason="the system moves no threads, or has nowhere to move them")
+async def test_the_thread_sits_beside_a_caller_who_is_alone_and_apart_from_several(lane: Lane) -> None:
+    everywhere = processors()
+    alone = await lane.run(processors)
+    _, beside_another = await asyncio.gather(lane.run(processors), lane.run(processors))
+
+    assert len(alone) == 1 < len(everywhere)
+    assert beside_another == everywhere
+    assert len(await lane.run(processors)) == 1
+    assert processors() == everywhere
+
+
+@pytest.mark.skipif(not HAS_SEVERAL, reason="the system moves no threads, or has nowhere to move them")
+async def test_where_threads_may_not_be_moved_they_work_where_they_are(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(thread: int, _processors: set[int]) -> None:
+        asked.append(thread)
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    assert [await lane.run(int, "7") for _ in range(3)] == [7, 7, 7]
+    assert len(asked) == 1
