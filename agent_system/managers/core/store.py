@@ -7,7 +7,6 @@ stores into one unit of work, so that they are one transaction.
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import select
@@ -25,7 +24,6 @@ from agent_system.managers.core.keys import RowKeys
 from agent_system.managers.core.normalising import Normaliser
 from agent_system.managers.core.rules import TableRules
 from agent_system.managers.core.validation import RowValidator
-from agent_system.models.columns import Json
 from agent_system.models.triggers import written_by_triggers
 
 if TYPE_CHECKING:
@@ -77,10 +75,10 @@ class RowStore(Generic[Row]):
         self._clock = clock
         self._touches = "updated_at" in self.plans.columns
         columns = self.plans.columns
-        self._json = [key for key, column in columns.items() if isinstance(column.type, Json)]
         self._normalise = Normaliser(columns)
         # What only the database knows after an insert: a counted key, computed columns.
         self._made_by_database: tuple[str, ...] = (*self.plans.counted, *self.plans.computed)
+        self._images: dict[str, Callable[[Mapping[str, Any], Sequence[Any]], str]] = {}
         self._encoders: dict[tuple[tuple[str, ...], tuple[str, ...]], RowEncoder] = {}
 
     # Preparing, outside of the unit of work.
@@ -105,14 +103,15 @@ class RowStore(Generic[Row]):
         trail = self.trail
         event: Sequence[Any] | None = None
         if audit and trail is not None:
-            texts = {key: parameters[plan.positions[key]] for key in self._json if key in plan.positions}
-            event = trail.creation(values[self.plans.primary_key[0]], self._image(values, texts), values.get("tree_id"))
+            write = self._images.get(plan.sql) or self._image(plan, values)
+            after = write(values, parameters)
+            event = trail.creation(values[self.plans.primary_key[0]], after, values.get("tree_id"))
         return Insertion(self, plan, parameters, values, made, late, event)
 
-    @cached_property
-    def _image(self) -> Callable[[Mapping[str, Any], Mapping[str, str]], str]:
+    def _image(self, plan: Plan, values: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Sequence[Any]], str]:
         columns = self.plans.columns
-        return generate_image({key: columns[key] for key in columns if key not in self._made_by_database})
+        shown_ones = {key: columns[key] for key in columns if key not in self._made_by_database}
+        return self._images.setdefault(plan.sql, generate_image(shown_ones, plan.positions, values))
 
     def _encoder(self, made: tuple[str, ...], late: tuple[str, ...]) -> RowEncoder:
         return self._encoders.setdefault((made, late), RowEncoder(self.plans, self.validator.constants, made, late))
