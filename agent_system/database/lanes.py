@@ -68,7 +68,8 @@ class Lane:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self._guard = threading.Lock()
-        self._nearness = Nearness(connection._thread.native_id)  # noqa: SLF001 (see the module docstring)
+        self.nearness = Nearness(connection._thread.native_id)  # noqa: SLF001 (see the module docstring)
+        """On which processor its thread is."""
         self._waiting = 0
 
     @property
@@ -79,25 +80,16 @@ class Lane:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the thread; a cancelled caller leaves, the function goes on to its end."""
         connection: Any = self._connection
-        if connection._running:  # noqa: SLF001 (see the module docstring)
-            self.place(is_alone=not self._waiting)
+        if not connection._running:  # noqa: SLF001 (see the module docstring)
+            raise ValueError(CLOSED)
+        placed = self.nearness.place(is_alone=not self._waiting)
         self._waiting += 1
         try:
             result: T = await connection._execute(function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
         finally:
             self._waiting -= 1
+            self.nearness.learn(placed)
         return result
-
-    def place(self, *, is_alone: bool) -> None:
-        """Put the thread where it is best for what it does next.
-
-        Args:
-            is_alone: Whether one caller waits for it, beside whom nothing goes on; else others compute meanwhile.
-        """
-        if is_alone:
-            self._nearness.follow()
-        else:
-            self._nearness.roam()
 
     def post(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Send a function to the thread and return at once; for callbacks, where nothing can be awaited."""
@@ -122,21 +114,26 @@ class Lane:
         A future would tell it one round of the loop later.
 
         Args:
-            is_alone: Whether one caller waits for it, who does nothing else meanwhile.
+            is_alone: Whether one caller waits for it.
         """
         loop = asyncio.get_running_loop()
+        placed = 0.0
 
         def run() -> None:
             try:
                 value = function(*args)
             except BaseException as exc:  # noqa: BLE001 (whoever waits is told)
-                loop.call_soon_threadsafe(then, None, exc)
+                loop.call_soon_threadsafe(answer, None, exc)
             else:
-                loop.call_soon_threadsafe(then, value, None)
+                loop.call_soon_threadsafe(answer, value, None)
+
+        def answer(value: T | None, error: BaseException | None) -> None:
+            self.nearness.learn(placed)
+            then(value, error)
 
         connection: Any = self._connection
         if connection._running and connection._connection:  # noqa: SLF001 (see the module docstring)
-            self.place(is_alone=is_alone)
+            placed = self.nearness.place(is_alone=is_alone)
             connection._tx.put_nowait((None, run))  # noqa: SLF001 (see there)
         else:
             # Its thread has ended, and nobody would ever answer.

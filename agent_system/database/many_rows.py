@@ -19,6 +19,8 @@ __all__ = ["in_parts", "is_one_part", "repeat_marked_values", "repeat_numbered_v
 
 # Twice as many gain little more, and every length of a part is a statement that the connection keeps.
 MOST_ROWS = 64
+# As many wait when others compute beside them: each statement more would have all of them wait for its turn.
+FEW_ROWS = 16
 # While SQLite works on one statement, other threads of the program run; between two it waits for its turn, 5 ms when
 # one of them computes (`sys.getswitchinterval`). Of very many rows a part takes as long.
 MOST_OF_VERY_MANY = 512
@@ -29,19 +31,24 @@ _PARAMETER = re.compile(r"\$(\d+)")
 
 
 def in_parts(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """Cut rows into parts of few different lengths, powers of two, each for one statement of SQLite's."""
+    """Cut rows into parts of few different lengths, each for one statement of SQLite's."""
     start, most = 0, MOST_ROWS if len(rows) < VERY_MANY else MOST_OF_VERY_MANY
     while most > 1 and rows and most * len(rows[0]) > MOST_PARAMETERS:
         most //= 2
     while start < len(rows):
-        size = min(most, 1 << ((len(rows) - start).bit_length() - 1))
+        size = _part(min(most, len(rows) - start))
         yield rows[start : start + size]
         start += size
 
 
 def is_one_part(rows: int) -> bool:
     """Whether few rows are one statement."""
-    return rows <= MOST_ROWS and rows.bit_count() == 1
+    return rows <= MOST_ROWS and rows == _part(rows)
+
+
+def _part(rows: int) -> int:
+    """How many of so many rows are one part: all of few, of more a power of two."""
+    return rows if rows <= FEW_ROWS else 1 << (rows.bit_length() - 1)
 
 
 @lru_cache(256)

@@ -153,7 +153,7 @@ class Writer:
             if not following:
                 return outcomes
             if len(following) > 1:
-                self._lane.place(is_alone=False)
+                self._lane.nearness.roam()
             answer = partial(loop.call_soon_threadsafe, self._resolve, group, outcomes)
             group = following
 

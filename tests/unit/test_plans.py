@@ -315,7 +315,16 @@ def test_an_insert_of_one_row_becomes_one_of_many() -> None:
 
 @pytest.mark.parametrize(
     ("count", "lengths"),
-    [(0, []), (1, [1]), (63, [32, 16, 8, 4, 2, 1]), (64, [64]), (200, [64, 64, 64, 8]), (2_050, [512] * 4 + [2])],
+    [
+        (0, []),
+        (1, [1]),
+        (15, [15]),
+        (63, [32, 16, 15]),
+        (64, [64]),
+        (200, [64, 64, 64, 8]),
+        (24, [16, 8]),
+        (2_050, [512] * 4 + [2]),
+    ],
 )
 def test_rows_are_cut_into_parts_of_few_lengths_in_order(count: int, lengths: list[int]) -> None:
     rows = [(number, "x") for number in range(count)]

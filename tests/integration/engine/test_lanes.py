@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiosqlite
 import pytest
 
+from agent_system.database import nearness
 from agent_system.database.lanes import Lane, uncancelled
 from agent_system.database.turns import Backoff, Turn
 from agent_system.errors import DatabaseBusyError, TransactionError
@@ -293,8 +294,11 @@ HAS_SEVERAL = hasattr(os, "sched_getaffinity") and len(processors()) > 1
 
 
 @pytest.mark.skipif(not HAS_SEVERAL, reason="the system moves no threads, or has nowhere to move them")
-async def test_the_thread_sits_beside_a_caller_who_is_alone_and_apart_from_several(lane: Lane) -> None:
+async def test_the_thread_sits_beside_a_caller_who_is_alone_and_apart_from_others(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
     everywhere = processors()
+    monkeypatch.setattr(nearness, "QUIET_SECONDS", 60.0)
     alone = await lane.run(processors)
     _, beside_another = await asyncio.gather(lane.run(processors), lane.run(processors))
 
@@ -302,6 +306,10 @@ async def test_the_thread_sits_beside_a_caller_who_is_alone_and_apart_from_sever
     assert beside_another == everywhere
     assert len(await lane.run(processors)) == 1
     assert processors() == everywhere
+
+    monkeypatch.setattr(nearness, "QUIET_SECONDS", 0.0)
+    await lane.run(processors)
+    assert await lane.run(processors) == everywhere, "the loop had something to do meanwhile"
 
 
 @pytest.mark.skipif(not HAS_SEVERAL, reason="the system moves no threads, or has nowhere to move them")
