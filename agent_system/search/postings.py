@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from agent_system.search.bm25 import K1, idf
-from agent_system.search.ranking import in_order, ranked_in_scope
-from agent_system.search.segments import BYTES_OF_POSTING, Span, Sums, merged
+from agent_system.search.ranking import in_order, nth_best, ranked_in_scope
+from agent_system.search.segments import BYTES_OF_POSTING, Span, merged
 from agent_system.search.word_counts import segment_of_texts
 
 if TYPE_CHECKING:
@@ -65,12 +65,6 @@ class _Word(NamedTuple):
     spans: list[Span]
     """They, in each segment that has some."""
 
-    def scores(self, places: Places) -> Floats:
-        """What some rows get for it."""
-        first, *more = [one.values_of(places, one.postings.shares) for one in self.spans]
-        scores: Floats = sum(more, first) * np.float32(self.tells)
-        return scores
-
 
 class Postings:
     """The words of rows by number.
@@ -94,7 +88,8 @@ class Postings:
         # How many words all rows have, and how many a row had on average when the postings were weighed.
         self._all_words = 0.0
         self._average = 0.0
-        self._sums: Sums | None = None
+        # Nothing but zeros, while no search uses it.
+        self._sums: Floats | None = None
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -156,42 +151,63 @@ class Postings:
             count: At most so many.
         """
         wanted = self._words(words)
-        # What a row can still get for the words that it was not asked for.
-        left = sum([word.tells for word in wanted])
-        # Another search may go on that nobody waits for any more.
-        sums, self._sums = self._sums, None
-        if sums is None or len(sums) != len(self._ids):
-            sums = Sums(len(self._ids))
-        done = 0
-        for word in wanted:
-            if done and word.size > SHORT_LIST and self._is_found(sums, count, left):
-                break
-            for one in word.spans:
-                sums.add(one.places, one.shares * np.float32(word.tells))
-            left -= word.tells
-            done += 1
-        places, scores = self._there(*sums.all())
-        sums.clear()
-        self._sums = sums
-        for word in wanted[done:]:
+        if not wanted:
+            return [], []
+        places, scores, done = self._added_up(wanted, count)
+        rest = wanted[done:]
+        left = sum([word.tells for word in rest])
+        for word in rest:
             if len(places) > MANY * count:
-                stays = scores >= _nth_best(scores, count) - left * ROUNDED
+                stays = scores >= nth_best(scores, count) - left * ROUNDED
                 places, scores = places[stays], scores[stays]
-            scores = scores + word.scores(places)
+            for span in word.spans:
+                got = span.values_of(places, span.postings.shares)
+                got *= np.float32(word.tells)
+                scores = scores + got
             left -= word.tells
         if len(places) > count:
-            stays = scores >= _nth_best(scores, count)
+            stays = scores >= nth_best(scores, count)
             places, scores = places[stays], scores[stays]
         return in_order(scores.tolist(), self._ids.take(places).tolist(), count)
 
-    def _is_found(self, sums: Sums, count: int, left: float) -> bool:
-        """Whether no row can be among the best that has not got anything yet, when it can still get so much."""
-        _, scores = self._there(*sums.all())
-        return len(scores) >= count and _nth_best(scores, count) > left * ROUNDED
+    def _added_up(self, wanted: Sequence[_Word], count: int) -> tuple[Places, Floats, int]:
+        """Rows and what they got for the first words, and how many these are: no others can be among the best."""
+        # Another search may go on that nobody waits for any more.
+        sums, self._sums = self._sums, None
+        if sums is None or len(sums) != len(self._ids):
+            sums = np.zeros(len(self._ids), np.float32)
+        # What a row can still get.
+        left = sum([word.tells for word in wanted])
+        # Who has got anything.
+        parts: list[Places] = []
+        done = 0
+        for word in wanted:
+            if done and word.size > SHORT_LIST:
+                parts = _together(parts)
+                _, scores = self._there(parts[0], sums.take(parts[0]))
+                if len(scores) >= count and nth_best(scores, count) > left * ROUNDED:
+                    break
+            for postings, start, end in word.spans:
+                places = postings.places[start:end]
+                shares = postings.shares[start:end] * np.float32(word.tells)
+                if parts:
+                    before = sums.take(places)
+                    shares += before
+                    parts.append(places[before == 0])
+                else:
+                    parts.append(places)
+                sums[places] = shares
+            left -= word.tells
+            done += 1
+        (places,) = _together(parts)
+        scores = sums.take(places)
+        sums[places] = 0
+        self._sums = sums
+        return *self._there(places, scores), done
 
     def _there(self, places: Places, scores: Floats) -> tuple[Places, Floats]:
         """Rows and their scores without those that are gone."""
-        if len(self._ids) == len(self):
+        if len(self._ids) == self._count:
             return places, scores
         stays = self._is_there[places]
         return places[stays], scores[stays]
@@ -285,6 +301,5 @@ class Postings:
         return segment.moved(moved)
 
 
-def _nth_best(scores: Floats, count: int) -> float:
-    """The score of the last of the best rows, of which there are at least so many."""
-    return float(np.partition(scores, len(scores) - count)[len(scores) - count])
+def _together(parts: list[Places]) -> list[Places]:
+    return parts if len(parts) == 1 else [np.concatenate(parts)]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent_system.search.segments import Floats, Places, Segment
 
-__all__ = ["LEAST_SCORE", "in_order", "ranked_in_scope"]
+__all__ = ["LEAST_SCORE", "in_order", "nth_best", "ranked_in_scope"]
 
 # What has been found is above nothing, also when every row has the word.
 LEAST_SCORE = 1e-9
@@ -75,6 +75,11 @@ def _by_arrays(
     tells = np.asarray([idf(size, number) * (K1 + 1) for number in with_word], np.float32)
     scores = tells @ (frequencies / (frequencies + lengthy))
     return there, np.maximum(scores, LEAST_SCORE).tolist()
+
+
+def nth_best(scores: Floats, count: int) -> float:
+    """The score of the last of the best rows, of which there are at least so many."""
+    return float(np.partition(scores, len(scores) - count)[len(scores) - count])
 
 
 def in_order(scores: Sequence[float], ids: Sequence[int], count: int) -> tuple[list[int], list[float]]:

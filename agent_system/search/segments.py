@@ -1,4 +1,4 @@
-"""`Segment`: the postings of rows that follow each other, word by word, and `Sums`, in which they are added up."""
+"""`Segment`: the postings of rows that follow each other, word by word."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Places = npt.NDArray[np.int32]
     Floats = npt.NDArray[np.float32]
 
-__all__ = ["BYTES_OF_POSTING", "PostingList", "Segment", "Span", "Sums", "merged", "norms", "segment_of"]
+__all__ = ["BYTES_OF_POSTING", "PostingList", "Segment", "Span", "merged", "norms", "segment_of"]
 
 BYTES_OF_POSTING = 10
 """What a word of a row takes: the row, how often, and what BM25 makes of it."""
@@ -164,49 +164,3 @@ def merged(segments: Sequence[Segment], is_there: npt.NDArray[np.bool_]) -> Segm
     frequencies = np.concatenate([segment.postings.frequencies for segment in segments])
     stays = is_there[places]
     return segment_of(vocabulary, np.concatenate(words)[stays], places[stays], frequencies[stays])
-
-
-class Sums:
-    """What rows have got so far, of those that have got anything.
-
-    The array has a place for every row, but only those are touched that have one of the words.
-
-    Args:
-        rows: How many rows there are.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self._scores = np.zeros(rows, np.float32)
-        self._parts: list[Places] = []
-        self._all: tuple[Places, Floats] | None = None
-
-    def __len__(self) -> int:
-        """For how many rows there is a place."""
-        return len(self._scores)
-
-    def add(self, places: Places, scores: Floats) -> None:
-        """Give some rows, each once, so much more; it is above 0."""
-        self._all = None
-        if self._parts:
-            before = self._scores.take(places)
-            self._parts.append(places[before == 0])
-            scores = before + scores
-        else:
-            self._parts.append(places)
-        self._scores[places] = scores
-
-    def all(self) -> tuple[Places, Floats]:
-        """Who has got anything, in any order, and how much."""
-        if self._all is None:
-            if len(self._parts) != 1:
-                self._parts = [np.concatenate([np.empty(0, np.int32), *self._parts])]
-            (places,) = self._parts
-            self._all = places, self._scores.take(places)
-        return self._all
-
-    def clear(self) -> None:
-        """Begin anew."""
-        for places in self._parts:
-            self._scores[places] = 0
-        self._parts = []
-        self._all = None

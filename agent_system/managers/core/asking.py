@@ -95,8 +95,9 @@ class Asked:
             name: What is searched.
             about: The filters.
         """
-        filters = sorted((key, _shown(value)) for key, value in about.items())
-        how = [self.mode, sorted((self.weights or {}).items()), self.embedder and self.embedder.name]
+        filters = sorted([(key, _shown(value)) for key, value in about.items()]) if about else []
+        weights = sorted(self.weights.items()) if self.weights else []
+        how = [self.mode, weights, self.embedder and self.embedder.name]
         return name, self.text, filters, how
 
     def check(self, name: str) -> None:

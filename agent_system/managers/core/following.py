@@ -112,6 +112,10 @@ class Follower(Generic[I]):
         """
         if db.in_transaction:
             return None
+        index = self.index
+        if index is not None and not self._lock.locked() and self._is_current(db.stamp) and on_loop(index):
+            # Nobody changes it before it is computed, for nothing here gives the loop to others.
+            return compute(index)
         async with self._lock:
             index = await self._followed(db)
             if index is None:
@@ -122,8 +126,7 @@ class Follower(Generic[I]):
         index, place, stamp = self.index, self._place, db.stamp
         if index is None or place is None:
             return await self._load(db)
-        # Without a commit there is nothing new in the log, which takes a statement to find out.
-        if stamp is not None and stamp == self._stamp:
+        if self._is_current(stamp):
             return index
         if await self._is_up_to_date(db, place):
             self._stamp = stamp
@@ -142,6 +145,10 @@ class Follower(Generic[I]):
             return index
         self.index = None
         return None
+
+    def _is_current(self, stamp: bytes | None) -> bool:
+        """Whether nobody has committed since: then there is nothing new in the log, which takes a statement to tell."""
+        return stamp is not None and stamp == self._stamp
 
     async def _is_up_to_date(self, db: DatabaseManager, place: LogPlace) -> bool:
         """Whether nothing was logged since, as far as that can be told without a hop; False when it cannot."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import bindparam, select
 
+from agent_system.database.dialects.lookups import rows_of_keys
 from agent_system.database.plans import compile_plan
 from agent_system.models import metadata
 from agent_system.search.embedding.embedder import embedded
@@ -46,7 +47,8 @@ class Reranking:
         table, owner = metadata.tables["embeddings"], rows.owner
         binds = [bindparam(f"key_{number}", type_=owner.type) for number in range(RERANKED)]
         model = table.c.model_id == bindparam("model_id", type_=table.c.model_id.type)
-        self._plan = compile_plan(select(owner, table.c.vector).where(owner.in_(binds), model), dialect)
+        found = rows_of_keys(dialect.name, select(owner, table.c.vector), owner, binds, model)
+        self._plan = compile_plan(found, dialect)
         self._models: dict[tuple[str, int], int] = {}
 
     async def alike(
@@ -70,9 +72,9 @@ class Reranking:
         if model_id is None:
             return []
         (query,) = await embedded(embedder, [text])
-        padded = [*keys, *[keys[-1]] * (RERANKED - len(keys))]
+        padded = [*keys, *[None] * (RERANKED - len(keys))]
         values = {f"key_{number}": key for number, key in enumerate(padded)}
-        rows = await db.fetch(self._plan, self._plan.encode({**values, "model_id": model_id}))
+        rows = await db.fetch(self._plan, self._plan.encode_once({**values, "model_id": model_id}))
         numbers, vectors = vectors_from([(row[0], row[1]) for row in rows], embedder.dimensions)
         # Known from now on, unless the model may be taken back, or is gone.
         if rows and not db.in_transaction:

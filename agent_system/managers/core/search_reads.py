@@ -6,13 +6,13 @@ has; a search that asks four times for a few rows each would hardly do anything 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import bindparam, select
 
 from agent_system.database.dialects.lookups import rows_of_keys
-from agent_system.managers.core.condition_plans import ConditionPlans, bind
+from agent_system.managers.core.condition_plans import Bound, ConditionPlans, bind
 from agent_system.models import metadata
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import Plan, TablePlans
     from agent_system.managers.core.asking import Wanted
-    from agent_system.managers.core.condition_plans import Bound, Rows
+    from agent_system.managers.core.condition_plans import Rows
 
 __all__ = ["MOST_AT_ONCE", "SearchReads"]
 
@@ -87,11 +87,11 @@ class SearchReads(Generic[Row]):
         # Of the usual conditions there is one for each number of values; to make them takes a quarter of a search.
         known = self._usual.get(len(values))
         if known is not None:
-            return replace(known, given=values)
+            return Bound(known.form, known.condition, known.binds, values)
         bound = bind(wanted.conditions(answers))
         if bound is not None and bound.own == values:
             # What SQLAlchemy remembers a condition under is a long tuple, which would be hashed for each statement.
-            self._usual[len(values)] = bound = replace(bound, form=("usual", len(values)))
+            self._usual[len(values)] = bound = Bound(("usual", len(values)), bound.condition, bound.binds)
         return bound
 
     async def keys(self, db: DatabaseManager, bound: Bound, most: int) -> list[Any]:

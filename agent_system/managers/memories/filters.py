@@ -109,7 +109,8 @@ class MemoryFilter:
     @property
     def names_a_scope(self) -> bool:
         """Whether only somebody's memories are asked for, so that an index leads to them."""
-        return any(self._filters.get(key) is not None for key in ("user_id", *SCOPES))
+        filters = self._filters
+        return bool(filters) and any(filters.get(key) is not None for key in ("user_id", *SCOPES))
 
     def conditions(self, executor: Lookup) -> ColumnElement[bool]:
         """All conditions; the person is looked up in the unit of work that reads."""
