@@ -153,13 +153,13 @@ class Postings:
         wanted = self._words(words)
         if not wanted:
             return [], []
-        places, scores, done = self._added_up(wanted, count)
-        rest = wanted[done:]
+        places, scores, line, rest = self._added_up(wanted, count)
         left = sum([word.tells for word in rest])
         for word in rest:
             if len(places) > MANY * count:
-                stays = scores >= nth_best(scores, count) - left * ROUNDED
+                stays = scores >= (line or nth_best(scores, count)) - left * ROUNDED
                 places, scores = places[stays], scores[stays]
+            line = 0.0
             for span in word.spans:
                 got = span.values_of(places, span.postings.shares)
                 got *= np.float32(word.tells)
@@ -170,8 +170,11 @@ class Postings:
             places, scores = places[stays], scores[stays]
         return in_order(scores.tolist(), self._ids.take(places).tolist(), count)
 
-    def _added_up(self, wanted: Sequence[_Word], count: int) -> tuple[Places, Floats, int]:
-        """Rows and what they got for the first words, and how many these are: no others can be among the best."""
+    def _added_up(self, wanted: list[_Word], count: int) -> tuple[Places, Floats, float, list[_Word]]:
+        """Rows and what they got for the first words; the score of the last of the best, or 0; and the other words.
+
+        Rows that none of the first words leads to cannot be among the best.
+        """
         # Another search may go on that nobody waits for any more.
         sums, self._sums = self._sums, None
         if sums is None or len(sums) != len(self._ids):
@@ -180,30 +183,23 @@ class Postings:
         left = sum([word.tells for word in wanted])
         # Who has got anything.
         parts: list[Places] = []
-        done = 0
-        for word in wanted:
+        for done, word in enumerate(wanted):
             if done and word.size > SHORT_LIST:
                 parts = _together(parts)
-                _, scores = self._there(parts[0], sums.take(parts[0]))
-                if len(scores) >= count and nth_best(scores, count) > left * ROUNDED:
+                places, scores = self._there(parts[0], sums.take(parts[0]))
+                line = nth_best(scores, count) if len(scores) >= count else 0.0
+                if line > left * ROUNDED:
+                    rest = wanted[done:]
                     break
-            for postings, start, end in word.spans:
-                places = postings.places[start:end]
-                shares = postings.shares[start:end] * np.float32(word.tells)
-                if parts:
-                    before = sums.take(places)
-                    shares += before
-                    parts.append(places[before == 0])
-                else:
-                    parts.append(places)
-                sums[places] = shares
+            _give(sums, parts, word)
             left -= word.tells
-            done += 1
-        (places,) = _together(parts)
-        scores = sums.take(places)
-        sums[places] = 0
+        else:
+            parts = _together(parts)
+            places, scores = self._there(parts[0], sums.take(parts[0]))
+            line, rest = 0.0, []
+        sums[parts[0]] = 0
         self._sums = sums
-        return *self._there(places, scores), done
+        return places, scores, line, rest
 
     def _there(self, places: Places, scores: Floats) -> tuple[Places, Floats]:
         """Rows and their scores without those that are gone."""
@@ -299,6 +295,20 @@ class Postings:
         self._ids, self._lengths, self._is_there = self._ids[stays], self._lengths[stays], stays[stays]
         self._order = None
         return segment.moved(moved)
+
+
+def _give(sums: Floats, parts: list[Places], word: _Word) -> None:
+    """Give the rows with a word what they get for it, and note which had got nothing."""
+    for postings, start, end in word.spans:
+        places = postings.places[start:end]
+        shares = postings.shares[start:end] * np.float32(word.tells)
+        if parts:
+            before = sums.take(places)
+            shares += before
+            parts.append(places[before == 0])
+        else:
+            parts.append(places)
+        sums[places] = shares
 
 
 def _together(parts: list[Places]) -> list[Places]:
