@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -32,6 +33,7 @@ from tests.postgres import URL_VARIABLE, folder_in_memory, running_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from multiprocessing.context import ForkServerContext
 
     from tests.postgres import PostgresServer
 
@@ -194,6 +196,14 @@ def postgres_server() -> Iterator[PostgresServer]:
     """Yield the PostgreSQL of this run, started when the first test asks for it."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Return what starts processes: forked off one that has imported everything, a start takes milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.warm"])
+    return context
 
 
 def _sqlite_url(path: Path) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Select
 
+    from agent_system.database.executor import Executor
+
 ADA: UUID = key(1)
 MARK = "planted-mark"
 
@@ -142,7 +144,7 @@ def _marks(table: Table, number: int) -> dict[str, Any]:
     return marks
 
 
-def read_all(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+def read_all(connection: Connection | Executor) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables, in the types that the driver gives."""
     return {
         name: sorted(tuple(map(str, row)) for row in connection.execute(statement))

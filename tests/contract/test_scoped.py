@@ -685,9 +685,7 @@ class Attempt:
         return shape(outcome)
 
     async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        async with self.em.db.session() as session:
-            connection = await session.connection()
-            return await connection.run_sync(read_all)
+        return await self.em.db.read(read_all)
 
     def compare(self, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         """Nothing that was there has changed, but for what is Eve's own, and nothing new is about Ada."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,6 @@ from tests.faults.shim import compile_shim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from multiprocessing.context import ForkServerContext
     from pathlib import Path
 
     from _pytest.terminal import TerminalReporter
@@ -38,11 +36,3 @@ def tell(request: pytest.FixtureRequest, record_property: Callable[[str, object]
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the compiled library that stands between SQLite and the disk."""
     return compile_shim(tmp_path_factory.mktemp("shim"))
-
-
-@pytest.fixture(scope="session")
-def processes() -> ForkServerContext:
-    """Return what starts processes: forked off one that has imported everything, a start takes milliseconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.warm"])
-    return context

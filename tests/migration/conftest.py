@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent, indent
-from typing import IO, TYPE_CHECKING
 
 import pytest
 
 from agent_system.database import revisions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,19 +32,6 @@ def upgrade():
 def downgrade():
 {downgrade}
 '''
-
-PROGRAM = """
-import asyncio, sys
-from pathlib import Path
-from agent_system.database import revisions
-from agent_system.database.migrations import run_migrations
-
-folder, url, target = sys.argv[1:]
-revisions.script_location = lambda: Path(folder)
-print("ready", flush=True)
-sys.stdin.readline()
-asyncio.run(run_migrations(url, target))
-"""
 
 
 @dataclass(frozen=True)
@@ -84,38 +65,3 @@ def own_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Revisions:
     shutil.copytree(ROOT / "alembic", folder)
     monkeypatch.setattr(revisions, "script_location", lambda: folder)
     return Revisions(folder)
-
-
-Start = "Callable[[str, str], subprocess.Popen[str]]"
-
-
-@pytest.fixture
-def start_migration(tmp_path: Path) -> Iterator[Callable[[str, str], subprocess.Popen[str]]]:
-    """Return a function that starts a process which migrates; it begins when it gets a line."""
-    processes: list[subprocess.Popen[str]] = []
-    folder = tmp_path / "revisions"
-
-    def start(url: str, target: str) -> subprocess.Popen[str]:
-        location = folder if folder.exists() else ROOT / "alembic"
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PROGRAM, str(location), url, target],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        processes.append(process)
-        assert stream(process.stdout).readline() == "ready\n"
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-def stream(pipe: IO[str] | None) -> IO[str]:
-    """Return a pipe that is known to be there."""
-    assert pipe is not None
-    return pipe

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING
 
+from agent_system.database import revisions
 from agent_system.database.migrations import current_revision, head_revision, run_migrations
-from tests.migration.conftest import stream
 from tests.migration.rows import insert_rows, read_rows
 from tests.migration.schema import connected, schema_of
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
+    from multiprocessing.context import ForkServerContext
+    from multiprocessing.synchronize import Barrier
+    from pathlib import Path
 
     from tests.migration.conftest import Revisions
-
-    Start = Callable[[str, str], subprocess.Popen[str]]
 
 RACERS = 4
 
 
-async def test_four_processes_that_migrate_at_once_all_succeed(database_url: str, start_migration: Start) -> None:
-    processes = [start_migration(database_url, "head") for _ in range(RACERS)]
-    for process in processes:
-        stream(process.stdin).write("go\n")
-        stream(process.stdin).flush()
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * RACERS, errors
+def migrate_when_all_are_there(url: str, start: Barrier) -> None:
+    """Run as a process."""
+    start.wait()
+    asyncio.run(run_migrations(url))
+
+
+def migrate_with(folder: Path, url: str) -> None:
+    """Run as a process."""
+    revisions.script_location = lambda: folder
+    asyncio.run(run_migrations(url))
+
+
+async def test_four_processes_that_migrate_at_once_all_succeed(database_url: str, processes: ForkServerContext) -> None:
+    start = processes.Barrier(RACERS)
+    racers = [processes.Process(target=migrate_when_all_are_there, args=(database_url, start)) for _ in range(RACERS)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert [racer.exitcode for racer in racers] == [0] * RACERS
     async with connected(database_url) as connection:
         assert await current_revision(connection) == head_revision()
 
 
 async def test_killed_migration_leaves_the_old_schema_and_the_next_one_works(
-    migrated_url: str, own_revisions: Revisions, start_migration: Start
+    migrated_url: str, own_revisions: Revisions, processes: ForkServerContext
 ) -> None:
     async with connected(migrated_url) as connection:
         await connection.run_sync(insert_rows)
@@ -43,16 +56,14 @@ async def test_killed_migration_leaves_the_old_schema_and_the_next_one_works(
         """
         op.add_column("agents", sa.Column("nickname", sa.Text))
         op.drop_table("conversation_heads")
-        print("half-way", flush=True)
-        sys.stdin.readline()
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
         """
     )
-    process = start_migration(migrated_url, "head")
-    stream(process.stdin).write("go\n")
-    stream(process.stdin).flush()
-    assert stream(process.stdout).readline() == "half-way\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = processes.Process(target=migrate_with, args=(own_revisions.folder, migrated_url))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
     async with connected(migrated_url) as connection:
         assert await connection.run_sync(read_rows) == rows
