@@ -60,7 +60,7 @@ class _Entry:
 
 
 class HotCache:
-    """A bounded LRU of driver rows by table and encoded primary key.
+    """A bounded LRU of driver rows by table and encoded primary key; the largest table makes room for a new row.
 
     The event loop's thread reads and fills, the writer's thread adopts its commits.
     """
@@ -70,7 +70,8 @@ class HotCache:
         self.effects = effects
         """What a write changes besides its own rows; used on the writer's thread only."""
         self._limit = limit
-        self._rows: OrderedDict[Key, _Entry] = OrderedDict()
+        self._tables: dict[str | None, OrderedDict[Any, _Entry]] = {}
+        self._rows = 0
         self._moulded: deque[_Entry] = deque()
         self._without_mould = 0
         self.courtesy = Courtesy()
@@ -83,7 +84,7 @@ class HotCache:
         """How many lookups of hot tables were not."""
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._rows
 
     def header(self) -> bytes:
         """The state of the file."""
@@ -113,10 +114,13 @@ class HotCache:
         # In this order: an entry that is found after the comparison is at least as new as the state that was compared.
         if self._index.header() != self._valid_at:
             return None
-        entry = self._rows.get(key)
+        rows = self._tables.get(key[0])
+        if rows is None:
+            return None
+        entry = rows.get(key[1])
         if entry is not None:
             try:  # noqa: SIM105 (`suppress` takes as long as the whole lookup)
-                self._rows.move_to_end(key)
+                rows.move_to_end(key[1])
             except KeyError:
                 # The writer's thread has dropped it in between; what was found was right when the read began.
                 pass
@@ -140,11 +144,16 @@ class HotCache:
             if self._index.header() != read_at:
                 return
             if self._valid_at != read_at:
-                self._rows.clear()
+                self._clear()
                 self._valid_at = read_at
-            self._rows[key] = _Entry(row)
-            if len(self._rows) > self._limit:
-                self._rows.popitem(last=False)
+            table, identity = key
+            rows = self._tables.setdefault(table, OrderedDict())
+            if identity not in rows:
+                self._rows += 1
+            rows[identity] = _Entry(row)
+            if self._rows > self._limit:
+                self._rows -= 1
+                max(self._tables.values(), key=len).popitem(last=False)
 
     def adopt(self, before: bytes, touched: Iterable[tuple[Plan, Any]]) -> None:
         """Note a commit of this process that has changed something.
@@ -161,24 +170,30 @@ class HotCache:
             for plan, parameters in touched:
                 tables |= self.effects.of(plan)
                 if plan.key_position is not None:
-                    self._rows.pop((plan.writes, parameters[plan.key_position]), None)
+                    self._drop_row(plan.writes, parameters[plan.key_position])
                 elif not plan.adds_rows:
                     tables.add(plan.writes)
-            if tables:
-                self._drop_tables(tables)
+            self._drop_tables(tables)
             self._valid_at = after
 
-    def _drop_tables(self, tables: set[str | None]) -> None:
-        # The keys are copied in one step, because the loop's thread may move one to the end meanwhile.
-        for key in list(self._rows):
-            if key[0] in tables:
-                self._rows.pop(key, None)
+    def _drop_tables(self, tables: Iterable[str | None]) -> None:
+        for table in tables:
+            self._rows -= len(self._tables.pop(table, ()))
+
+    def _drop_row(self, table: str | None, identity: Any) -> None:
+        rows = self._tables.get(table)
+        if rows is not None and rows.pop(identity, None) is not None:
+            self._rows -= 1
+
+    def _clear(self) -> None:
+        self._tables.clear()
+        self._rows = 0
 
     def close(self) -> None:
         """Forget everything and give the mapping back."""
         with self._guard:
             self._valid_at = b""
-            self._rows.clear()
+            self._clear()
         self._moulded.clear()
         self._index.close()
 

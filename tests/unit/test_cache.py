@@ -126,7 +126,7 @@ class TestReading:
             for key in (ADA, GRACE, TOOL):
                 assert cached.cache.instance(key, hydrate) == "instance of row"
         assert cached.cache.hits == 90
-        assert sum(entry.mould is not None for entry in cached.cache._rows.values()) == 2
+        assert sum(entry.mould is not None for rows in cached.cache._tables.values() for entry in rows.values()) == 2
         assert hydrate.moulded < 30
         cached.commit((UPDATE_USER, ["ada"]))
         assert cached.cache.instance(ADA, hydrate) is None
@@ -243,22 +243,22 @@ class TestAdopting:
                 cached.commit((UPDATE_USER, ["ada"]))
                 return row
 
-        cached.cache._rows = Overtaken(cached.cache._rows)
+        cached.cache._tables[ADA[0]] = Overtaken(cached.cache._tables[ADA[0]])
         assert cached.cache.get(ADA) == "row"
 
     def test_reads_and_adoptions_at_once_disturb_each_other_in_nothing(self) -> None:
         cached = Cached(limit=2_000)
         for number in range(1_000):
             cached.fill(("tools", number))
-        wipe = change("tags", key_position=None)
         failures: list[BaseException] = []
         is_over = threading.Event()
 
         def adopt() -> None:
             try:
-                for _ in range(200):
+                for number in range(2_000):
                     cached.cache.adopt(cached.index.header(), [])
-                    cached.cache._drop_tables({wipe.writes})
+                    cached.cache._drop_tables({"tags"})
+                    cached.cache._drop_row("tools", 100 + number % 900)
             except BaseException as exc:  # noqa: BLE001 (told by the test)
                 failures.append(exc)
             is_over.set()

@@ -410,7 +410,7 @@ class TestSwitches:
 
     async def test_it_keeps_no_instances(self, warm: Warm) -> None:
         await warm.read()
-        entries = list(cache_of(warm.db)._rows.values())
+        entries = [entry for rows in cache_of(warm.db)._tables.values() for entry in rows.values()]
         assert {type(entry.row) for entry in entries} == {tuple}
         moulds = [entry.mould for entry in entries if entry.mould is not None]
         assert len(moulds) == 3
