@@ -165,7 +165,7 @@ class Postings:
                 got *= np.float32(word.tells)
                 scores = scores + got
             left -= word.tells
-        if len(places) > count:
+        if len(places) > MANY * count:
             stays = scores >= nth_best(scores, count)
             places, scores = places[stays], scores[stays]
         return in_order(scores.tolist(), self._ids.take(places).tolist(), count)
@@ -187,9 +187,9 @@ class Postings:
             if done and word.size > SHORT_LIST:
                 parts = _together(parts)
                 places, scores = self._there(parts[0], sums.take(parts[0]))
-                line = nth_best(scores, count) if len(scores) >= count else 0.0
-                if line > left * ROUNDED:
-                    rest = wanted[done:]
+                above = scores[scores > left * ROUNDED]
+                if len(above) >= count:
+                    line, rest = nth_best(above, count), wanted[done:]
                     break
             _give(sums, parts, word)
             left -= word.tells

@@ -16,7 +16,7 @@ like any other, as is a quotation mark without a second one; no text is an error
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,6 @@ LONGEST_QUERY = 10_000
 """Characters; what comes behind them is not read."""
 
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
-_PLAIN = re.compile(r"[0-9A-Za-z ]*")
 _OPERATORS = frozenset({"AND", "OR", "NOT"})
 
 
@@ -65,6 +64,8 @@ class Query:
 
     alternatives: tuple[Alternative, ...] = ()
     excluded: tuple[tuple[Term, ...], ...] = ()
+    plain: tuple[str, ...] = field(default=(), compare=False)
+    """The words, each once, when it is nothing else, so that nobody has to look at the alternatives."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to look for."""
@@ -73,12 +74,14 @@ class Query:
     @property
     def terms(self) -> tuple[Term, ...]:
         """What can be found in a text that matches, each term once."""
+        if self.plain:
+            return tuple([one.required[0] for one in self.alternatives])
         return tuple(dict.fromkeys(term for one in self.alternatives for term in one.required))
 
     @property
     def is_bag(self) -> bool:
         """Whether any of the terms will do, so that common ones can be left to the ranking."""
-        return all(len(one.required) == 1 and not one.excluded for one in self.alternatives)
+        return bool(self.plain) or all(len(one.required) == 1 and not one.excluded for one in self.alternatives)
 
     def only(self, terms: Sequence[Term]) -> Query:
         """The same query with these of the alternatives of a bag."""
@@ -103,7 +106,7 @@ def _parsed(text: str) -> Query:
     # A search looks into its query at several places.
     plain = _words_alone(text)
     if plain is not None:
-        return Query(tuple(Alternative((Term((word,)),)) for word in plain))
+        return Query(tuple([Alternative((Term((word,)),)) for word in plain]), plain=tuple(plain))
     groups: list[list[tuple[bool, _Operand]]] = []
     excluded: list[tuple[Term, ...]] = []
     operator = ""
@@ -130,7 +133,8 @@ def _parsed(text: str) -> Query:
 
 def _words_alone(text: str) -> list[str] | None:
     """The words of a query of nothing else, each once; None when it has to be looked at more closely."""
-    if not _PLAIN.fullmatch(text):
+    # As most are; to tell it by a pattern would take longer.
+    if not (text.isascii() and text.replace(" ", "").isalnum()):
         return None
     found = text.split()
     if not _OPERATORS.isdisjoint(found) or max(map(len, found), default=0) > LONGEST_WORD:

@@ -79,7 +79,10 @@ def _by_arrays(
 
 def nth_best(scores: Floats, count: int) -> float:
     """The score of the last of the best rows, of which there are at least so many."""
-    return float(np.partition(scores, len(scores) - count)[len(scores) - count])
+    place = len(scores) - count
+    by_size = np.array(scores)
+    by_size.partition(place)
+    return float(by_size[place])
 
 
 def in_order(scores: Sequence[float], ids: Sequence[int], count: int) -> tuple[list[int], list[float]]:

@@ -27,8 +27,8 @@ def known_only(filters: Mapping[str, Any], known: frozenset[str], table: str) ->
     Raises:
         ValidationError: There is one.
     """
-    unknown = sorted(filters.keys() - known)
-    if unknown:
+    if not filters.keys() <= known:
+        unknown = sorted(filters.keys() - known)
         message = f"{table}.{unknown[0]}: unknown filter; there are: {', '.join(sorted(known))}"
         raise ValidationError(message, field=unknown[0])
 

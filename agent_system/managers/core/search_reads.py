@@ -31,8 +31,9 @@ Row = TypeVar("Row")
 
 # So many keys are read on the loop's thread, which takes 100 µs; more are on the reader's.
 FEW_KEYS = 300
-# How many parameters the lists of keys have; what is left over is NULL.
-SIZES = (16, 32, 64, 256)
+# How many parameters the lists of keys have; what is left over is NULL. A usual page is ten rows, and one that tells
+# whether there are more.
+SIZES = (11, 16, 32, 64, 256)
 MOST_AT_ONCE = SIZES[-1]
 """How many keys can be asked for at once."""
 NAMES = tuple(f"key_{number}" for number in range(MOST_AT_ONCE))

@@ -125,6 +125,8 @@ class WordSearch:
 
 def _words(query: Query) -> list[str]:
     """The words of a query of which any will do; none when it wants something else."""
+    if query.plain:
+        return list(query.plain)
     if not query.is_bag or query.excluded:
         return []
     found = [one.required[0] for one in query.alternatives]
