@@ -41,7 +41,8 @@ class Wanted(Protocol):
     def usual_values(self, lookup: Lookup) -> tuple[Any, ...] | None:
         """The values in the conditions, in their order, when these are what is usual but for the values.
 
-        None when they are not. By their number it is known which ones they are.
+        None when they are not. By their number it is known which ones they are. When something is looked up for them,
+        by one parameter and to find more of them, the first one is what it is looked up by.
         """
 
     def conditions(self, executor: Lookup) -> ColumnElement[bool]:

@@ -62,36 +62,38 @@ class QuickSearch(Generic[Row]):
             What was found, the best first, and the rows of the first so many by their keys.
         """
         words = self._words.words_of(db, query)
+        if words and (wanted.names_a_scope or db.is_scoped):
+            own = await self._of_scope(db, words, wanted)
+            if own is None:
+                return None
+            its, found = own
+            return found[: limit + 1], await self.reads.rows(db, its, [one.key for one in found[:limit]])
         bound = await self.reads.bound(db, wanted) if words else None
         if bound is None:
             return None
-        if wanted.names_a_scope or db.is_scoped:
-            found = await self._of_scope(db, words, bound)
-            if found is None:
-                return None
-            return found[: limit + 1], await self.reads.rows(db, bound, [one.key for one in found[:limit]])
         stored: dict[Any, Any] = {}
 
         async def read(keys: list[Any]) -> Collection[Any]:
             stored.update(await self.reads.stored(db, bound, keys))
             return stored
 
-        found = await self._of_all(db, words, limit + 1, read)
-        if found is None:
+        best = await self._of_all(db, words, limit + 1, read)
+        if best is None:
             return None
         hydrate = self.reads.hydrate
-        return found, {one.key: hydrate(stored[one.key]) for one in found[:limit]}
+        return best, {one.key: hydrate(stored[one.key]) for one in best[:limit]}
 
     async def found(
         self, db: DatabaseManager, query: Query, wanted: Wanted, enough: int = MOST_FOUND
     ) -> list[Found] | None:
         """The best rows, the best first, so many at least where there are; None when memory cannot tell."""
         words = self._words.words_of(db, query)
+        if words and (wanted.names_a_scope or db.is_scoped):
+            own = await self._of_scope(db, words, wanted)
+            return None if own is None else own[1]
         bound = await self.reads.bound(db, wanted) if words else None
         if bound is None:
             return None
-        if wanted.names_a_scope or db.is_scoped:
-            return await self._of_scope(db, words, bound)
         return await self._of_all(db, words, enough, lambda keys: self.reads.allowed(db, bound, keys))
 
     async def rows(self, db: DatabaseManager, wanted: Wanted, keys: list[Any]) -> dict[Any, Row] | None:
@@ -104,10 +106,15 @@ class QuickSearch(Generic[Row]):
         bound = await self.reads.bound(db, wanted)
         return None if bound is None else partial(self.reads.owners, db, bound)
 
-    async def _of_scope(self, db: DatabaseManager, words: list[str], bound: Bound) -> list[Found] | None:
-        own = await self.reads.keys(db, bound, MOST_OF_SCOPE)
-        best = await self._words.best_among(db, words, own, MOST_FOUND)
-        return None if best is None else [Found.by("text", *one) for one in zip(*best, strict=True)]
+    async def _of_scope(
+        self, db: DatabaseManager, words: list[str], wanted: Wanted
+    ) -> tuple[Bound, list[Found]] | None:
+        own = await self.reads.own(db, wanted, MOST_OF_SCOPE)
+        if own is None:
+            return None
+        bound, keys = own
+        best = await self._words.best_among(db, words, keys, MOST_FOUND)
+        return None if best is None else (bound, [Found.by("text", *one) for one in zip(*best, strict=True)])
 
     async def _of_all(
         self,

@@ -95,6 +95,42 @@ class SearchReads(Generic[Row]):
             self._usual[len(values)] = bound = Bound(("usual", len(values)), bound.condition, bound.binds)
         return bound
 
+    async def own(self, db: DatabaseManager, wanted: Wanted, most: int) -> tuple[Bound, list[Any]] | None:
+        """The condition for the rows of a scope, and their keys, of more than so many those of the newest.
+
+        None when there is no plan for it.
+        """
+        likely = None if db.is_scoped else self._likely(wanted)
+        if likely is not None:
+            rows = await db.fetch(*likely[1:])
+            # Without rows it is not told what was looked up.
+            if rows and rows[0][1] is None and len(rows) < FEW_KEYS:
+                return likely[0], [row[0] for row in rows]
+        bound = await self.bound(db, wanted)
+        return None if bound is None else (bound, await self.keys(db, bound, most))
+
+    def _likely(self, wanted: Wanted) -> tuple[Bound, Plan, tuple[Any, ...]] | None:
+        """The condition if nothing is found of the only thing that is looked up for it, and what reads both at once.
+
+        The identity whose rows somebody wants is mostly linked with no other; to ask for that first takes a tenth of a
+        search.
+        """
+        asked = _Nothing()
+        values = wanted.usual_values(asked)
+        known = None if values is None else self._usual.get(len(values))
+        if values is None or known is None or len(asked.plans) != 1:
+            return None
+        bound = Bound(known.form, known.condition, known.binds, values)
+        looked_up: Any = asked.plans[0]
+        (name,) = looked_up.parameters
+
+        def few(condition: ColumnElement[bool]) -> Select[Any]:
+            also = looked_up.statement.scalar_subquery()
+            return select(self._key, also).where(condition).limit(bindparam("most"))
+
+        plan, parameters = self._plans.plan("own", bound, few, most=FEW_KEYS, **{name: values[0]})
+        return bound, plan, parameters
+
     async def keys(self, db: DatabaseManager, bound: Bound, most: int) -> list[Any]:
         """The keys of the rows for which a condition holds; of more than so many those of the newest."""
 
@@ -151,6 +187,18 @@ class _UnknownError(Exception):
         super().__init__()
         self.plan = plan
         self.parameters = parameters
+
+
+class _Nothing:
+    """Stands for the executor of a unit of work that finds nothing, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+
+    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:  # noqa: ARG002 (one that finds nothing)
+        """Nothing."""
+        self.plans.append(plan)
+        return []
 
 
 class _Answers:

@@ -57,13 +57,15 @@ async def test_searches_use_indexes(
 
 async def test_words_in_memory_are_asked_for_keys_that_an_index_knows(em: EntityManager, engine: Any) -> None:
     await em.memories.index.warm()
-    with engine.listening() as heard:
-        assert await em.memories.search("word1 word2", user_id="u")
-    reads = [one for one in heard if one[0].startswith("SELECT memories.id \n")]
-    assert len(reads) == 1
-    if isinstance(engine, Sqlite):
-        # PostgreSQL looks into the table as long as nothing was vacuumed.
-        assert "USING COVERING INDEX" in await engine.explain(*reads[0], sorts=True)
+    # From the second time on it is asked in the same statement whether the identity is linked with another one.
+    for begins in ("SELECT memories.id \n", "SELECT memories.id, (SELECT"):
+        with engine.listening() as heard:
+            assert await em.memories.search("word1 word2", user_id="u")
+        reads = [one for one in heard if one[0].startswith(begins)]
+        assert len(reads) == 1
+        if isinstance(engine, Sqlite):
+            # PostgreSQL looks into the table as long as nothing was vacuumed.
+            assert "memories USING COVERING INDEX" in await engine.explain(*reads[0], sorts=True)
 
 
 def read_whole(explained: str) -> list[str]:
