@@ -8,15 +8,11 @@ forgotten, and the state with its weak reference and its collections took two th
 A row that is asked for again and again is decoded once (`Mould`): what nobody can change is the same in all of its
 instances, lists and dictionaries are copied for each.
 
-The rows of a page are alike: of the 39 columns of 50 messages of one conversation, 30 hold the same in each row. So a
-page is read column by column, what is the same is decoded once, and each row is a copy of it with the rest filled in:
-2 µs a row.
+The rows of a page are decoded together (`pages.py`).
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from enum import Enum
 from functools import lru_cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -25,6 +21,8 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy.orm import class_mapper
 from sqlalchemy.orm.state import InstanceState
+
+from agent_system.database.pages import PageDecoder, copier, is_shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,12 +36,6 @@ STATE = "_sa_instance_state"
 REFERENCES = 512
 # Fewer rows than these are decoded one by one.
 PAGE_ROWS = 16
-# What rows may have in common: what nobody can change. Of the driver's values those that equal no other type's.
-UNCHANGEABLE = (str, int, UUID, datetime, Enum, type(None))
-COMPARABLE = frozenset({str, type(None)})
-# What a copied list or dictionary may share with its copies, and what instances of one row may share.
-PLAIN = frozenset({str, int, float, bool, type(None)})
-SHARED = PLAIN | {bytes, UUID, datetime}
 _state_of = attrgetter(STATE)
 
 Row = TypeVar("Row")
@@ -120,6 +112,7 @@ class Hydrator(Generic[Row]):
         self._processors = dict(zip(self.keys, processors, strict=True))
         self._primary = tuple(mapper.get_property_by_column(column).key for column in table.primary_key.columns)
         type.__setattr__(self._class, STATE, _StateOnDemand(self._class, mapper.class_manager, self._primary))
+        self._page = PageDecoder(self._processors, self._primary)
         self.decode: Callable[[Sequence[Any]], dict[str, Any]] = _generate_decode(self.keys, processors)
         """Turn one driver row into attribute values."""
 
@@ -153,12 +146,8 @@ class Hydrator(Generic[Row]):
         changeable: list[tuple[str, Callable[[], Any]]] = []
         for (key, process), stored in zip(self._processors.items(), row, strict=True):
             value = values[key]
-            if process is None or value.__class__ in SHARED or isinstance(value, Enum):
-                continue
-            is_flat = (value.__class__ is dict and PLAIN.issuperset(map(type, value.values()))) or (
-                value.__class__ is list and PLAIN.issuperset(map(type, value))
-            )
-            changeable.append((key, value.copy if is_flat else partial(process, stored)))
+            if process is not None and not is_shared(value):
+                changeable.append((key, copier(value) or partial(process, stored)))
         return Mould(self, values, changeable)
 
     def another(self, mould: Mould[Row]) -> Row:
@@ -182,53 +171,19 @@ class Hydrator(Generic[Row]):
         found = list(rows)
         if len(found) < PAGE_ROWS:
             return [self.adopt(self.decode(row)) for row in found]
-        instances = self._page(found)
-        if self._dispatch.load:
-            for instance in instances:
-                self._dispatch.load(_state_of(instance), None)
-        return instances
-
-    def _page(self, rows: Sequence[Sequence[Any]]) -> list[Row]:
-        """Do what `adopt` does for each row, with what all of them have in common made once."""
-        common, keys, columns = self._in_columns(rows)
         instances = []
-        for varying in zip(*columns, strict=True):
-            values = dict(common)
-            values.update(zip(keys, varying))  # noqa: B905 (as many; `strict` would cost a tenth)
+        for values in self._page.decode(found):
+            # What `adopt` does, without its call.
             instance: Any = _new(self._class)
             _set_fields_set(instance, set())
             _set_extra(instance, None)
             _set_private(instance, None)
             _set_dict(instance, values)
             instances.append(instance)
+        if self._dispatch.load:
+            for instance in instances:
+                self._dispatch.load(_state_of(instance), None)
         return instances
-
-    def _in_columns(self, rows: Sequence[Sequence[Any]]) -> tuple[dict[str, Any], list[str], list[Sequence[Any]]]:
-        """Decode the columns of rows: what all have in common by attribute, and the attributes and values that vary."""
-        common: dict[str, Any] = {}
-        keys: list[str] = []
-        columns: list[Sequence[Any]] = []
-        for (key, process), column in zip(self._processors.items(), zip(*rows, strict=True), strict=True):
-            # In any case, so that every attribute has its place among the others.
-            common[key] = first = column[0]
-            if key not in self._primary and _is_same(column):
-                if first is not None and process is not None:
-                    common[key] = first = process(first)
-                if isinstance(first, UNCHANGEABLE):
-                    continue
-            keys.append(key)
-            columns.append(
-                column if process is None else [None if value is None else process(value) for value in column]
-            )
-        return common, keys, columns
-
-
-def _is_same(column: Sequence[Any]) -> bool:
-    first = column[0]
-    if column.count(first) < len(column):
-        return False
-    # 1 equals 1.0 and true.
-    return first.__class__ in COMPARABLE or (first.__class__ is int and set(map(type, column)) == {int})
 
 
 def _remembering(column: Column[Any], process: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
