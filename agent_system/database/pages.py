@@ -89,10 +89,11 @@ def _decoded(process: _Process, column: Sequence[Any]) -> Sequence[Any]:
 
 
 def _is_same(column: Sequence[Any], first: Any, count: int) -> bool:
+    # Most columns that differ do so at both ends.
+    if column[-1] != first or column.count(first) < count:
+        return False
     # Nothing else equals a text, but 1 equals 1.0 and true.
-    if first.__class__ is str:
-        return bool(column[-1] == first) and column.count(first) == count
-    return first.__class__ is int and column.count(first) == count and set(map(type, column)) == {int}
+    return first.__class__ is str or (first.__class__ is int and set(map(type, column)) == {int})
 
 
 def _generate_fill(keys: Sequence[str]) -> _Fill:

@@ -122,6 +122,14 @@ class TestInstances:
         assert first.model_fields_set == {"meta"}
         assert second.model_fields_set == set()
 
+    def test_what_pydantic_keeps_beside_the_values_is_made_once_and_can_be_replaced(self, odd: Hydrator[Odd]) -> None:
+        row = odd(("a", "b", 1))
+        assert row.__pydantic_fields_set__ is row.__pydantic_fields_set__
+        assert (row.__pydantic_extra__, row.__pydantic_private__) == (None, None)
+        object.__setattr__(row, "__pydantic_fields_set__", {"meta"})
+        assert row.model_fields_set == {"meta"}
+        assert not hasattr(row, "nothing")
+
     def test_a_change_is_noticed(self, odd: Hydrator[Odd]) -> None:
         row = odd(("a", "b", 1))
         row.meta = "changed"
@@ -177,6 +185,14 @@ class TestPages:
     def test_a_row_of_another_length_is_refused(self, odd: Hydrator[Odd]) -> None:
         with pytest.raises(ValueError, match="zip"):
             odd.all([("a", "b", 1)] * 50 + [("a", "b")])
+
+    def test_pages_that_differ_in_other_columns_than_those_before(self, odd: Hydrator[Odd]) -> None:
+        first = odd.all([("a", "b", number) for number in range(20)])
+        second = odd.all([(str(number), "b", number) for number in range(20)])
+        third = odd.all([("c", str(number), number) for number in range(20)])
+        assert [(each.class_, each.meta) for each in first] == [("A", "b")] * 20
+        assert [(each.class_, each.meta) for each in second] == [(str(number), "b") for number in range(20)]
+        assert [(each.class_, each.meta) for each in third] == [("C", str(number)) for number in range(20)]
 
 
 class TestMoulds:
