@@ -23,7 +23,7 @@ LEAVE_SECONDS = 1.0
 LEAVE_PAUSE_SECONDS = 0.005
 
 # A backend hands its counts over before it leaves the list of those that are there.
-STILL_THERE = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+STILL_THERE = "SELECT pg_stat_get_db_numbackends(oid) - 1 FROM pg_database WHERE datname = current_database()"
 IS_TOLD = "SELECT current_setting('track_counts') = 'on' AND current_setting('server_version_num')::int >= 150000"
 # Statistics and settings leave no row that is counted, or one in a table that all databases share.
 IS_SET = """
@@ -54,6 +54,7 @@ class Copies:
     server: PostgresServer
     template: str
     _clean: list[str] = field(default_factory=list)
+    _is_told: bool | None = None
 
     async def lend(self) -> str:
         """Return the name of a database that is as the template is."""
@@ -78,7 +79,9 @@ class Copies:
     async def _clean_up(self, name: str) -> bool:
         connection = await asyncpg.connect(self.server.dsn_of(name))
         try:
-            if not await _alone(connection) or not await connection.fetchval(IS_TOLD):
+            if self._is_told is None:
+                self._is_told = await connection.fetchval(IS_TOLD)
+            if not self._is_told or not await _alone(connection):
                 return False
             written = await connection.fetch(WRITTEN)
             if any(each["is_lasting"] for each in written) or await connection.fetchval(IS_SET):

@@ -119,7 +119,7 @@ class DatabaseManager:
     async def _open_backend(self) -> Backend:
         url, backend = prepare_backend(self.url, self.settings, makes=self.auto_migrate)
         try:
-            await prepare_schema(url, self.settings, auto_migrate=self.auto_migrate)
+            await prepare_schema(url, self.settings, auto_migrate=self.auto_migrate, engine=backend.engine)
             await backend.open()
         except BaseException:
             await uncancelled(backend.close())

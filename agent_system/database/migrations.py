@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from agent_system.database.dialects.migration import SchemaState
 
@@ -76,17 +76,20 @@ async def run_migrations(
     await _migrate(url, settings, target, state)
 
 
-async def prepare_schema(url: URL, settings: DatabaseSettings, *, auto_migrate: bool) -> None:
+async def prepare_schema(
+    url: URL, settings: DatabaseSettings, *, auto_migrate: bool, engine: AsyncEngine | None = None
+) -> None:
     """Make sure that a database is at the newest revision; what `DatabaseManager.connect` calls.
 
     A database that is there already is only asked for its revision; `run_migrations` and `check_schema` look closer.
+    A server is asked on a connection of `engine`, where there is one.
 
     Raises:
         SchemaMismatchError: It is not, and may not be migrated; or it was written by a newer version.
         MigrationError: As for `run_migrations`.
     """
     history = revision_history()
-    state = await guard_for(url.get_backend_name()).peek(url, settings)
+    state = await guard_for(url.get_backend_name()).peek(url, settings, engine)
     refuse_unusable(state, history)
     if not auto_migrate:
         refuse_waiting(state, history[-1])
