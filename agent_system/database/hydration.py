@@ -133,6 +133,7 @@ class Hydrator(Generic[Row]):
         self._primary = tuple(mapper.get_property_by_column(column).key for column in table.primary_key.columns)
         type.__setattr__(self._class, STATE, _StateOnDemand(self._class, mapper.class_manager, self._primary))
         _give_slots_on_demand(self._class)
+        self._empty: dict[tuple[str, Callable[[], Any]], tuple[str, Callable[[], Any]]] = {}
         self._page = PageDecoder(self._processors, self._primary)
         self.decode: Callable[[Sequence[Any]], dict[str, Any]] = _generate_decode(self.keys, processors)
         """Turn one driver row into attribute values."""
@@ -165,7 +166,10 @@ class Hydrator(Generic[Row]):
         for (key, process), stored in zip(self._processors.items(), row, strict=True):
             value = values[key]
             if process is not None and not is_shared(value):
-                changeable.append((key, copier(value) or partial(process, stored)))
+                make = copier(value) or partial(process, stored)
+                pair = key, make
+                # What is empty is made the same way for all rows: fewer objects for the garbage collector to look at.
+                changeable.append(self._empty.setdefault(pair, pair) if make in {dict, list} else pair)
         return Mould(self, values, changeable)
 
     def another(self, mould: Mould[Row]) -> Row:

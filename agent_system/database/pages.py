@@ -32,13 +32,15 @@ def is_shared(value: Any) -> bool:
 
 def copier(value: Any) -> Callable[[], Any] | None:
     """What makes a copy of a decoded JSON value; None where there is more in it than a copy would have for itself."""
-    class_ = value.__class__
+    class_: Any = value.__class__
+    if not value and class_ in {dict, list}:
+        make: Callable[[], Any] = class_
+        return make
     if class_ is dict:
         is_flat = PLAIN.issuperset(map(type, value.values()))
     else:
         is_flat = class_ is list and PLAIN.issuperset(map(type, value))
-    make: Callable[[], Any] | None = value.copy if is_flat else None
-    return make
+    return value.copy if is_flat else None
 
 
 class PageDecoder:
