@@ -8,7 +8,8 @@ from unittest.mock import patch
 
 from sqlalchemy.exc import CompileError
 
-from agent_system.database.executor import PostgresExecutor, SqliteExecutor
+from agent_system.database.dialects.postgresql_executor import PostgresExecutor
+from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import InlineReader
 
 if TYPE_CHECKING:

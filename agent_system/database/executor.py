@@ -8,7 +8,6 @@ no side effect outside the database.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -17,7 +16,8 @@ from sqlalchemy.pool import StaticPool
 
 from agent_system.database.cursors import FetchedConnection
 from agent_system.database.driver import require_transaction, sqlite
-from agent_system.database.many_rows import in_parts, repeat_marked_values, repeat_numbered_values
+from agent_system.database.many_rows import in_parts, repeat_marked_values
+from agent_system.database.pairs import PairedInserts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,30 +31,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Work: TypeAlias = Callable[["Executor"], T]
 
-__all__ = [
-    "CHANNEL",
-    "INDEX_SETTINGS",
-    "PREFER_INDEXES",
-    "Executor",
-    "Lookup",
-    "PostgresExecutor",
-    "SqliteExecutor",
-    "Work",
-]
-
-# What PostgreSQL's protocol can carry in one statement, and what it plans quickly.
-MOST_PARAMETERS = 32_767
-MOST_ROWS = 500
-CHANNEL = "agent_system"
-"""Where PostgreSQL's notifications go."""
-NOTIFY = f"NOTIFY {CHANNEL}"
-# What is forbidden counts as so dear that the server would compile the statement first, hence `jit`.
-INDEX_SETTINGS = ", ".join(
-    f"set_config('{name}', 'off', true)" for name in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit")
-)
-PREFER_INDEXES = f"SELECT {INDEX_SETTINGS}"
-"""Keeps PostgreSQL from sorting all that waits: a claim of 144 of 12,000 jobs, of which old statistics promised 16,
-took 12 ms without it and takes 1.4 ms."""
+__all__ = ["Executor", "Lookup", "SqliteExecutor", "Work"]
 
 
 class Lookup(Protocol):
@@ -93,6 +70,11 @@ class Executor(Lookup, Protocol):
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
         """Run a compiled statement without rows once for each tuple of parameters."""
 
+    def insert_pairs(
+        self, plan: Plan, rows: Sequence[Sequence[Any]], other: Plan, others: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows by one plan, and for each of them its companion by another one."""
+
     def notify(self) -> None:
         """Let those who wait for changes look, once this unit of work is committed."""
 
@@ -109,7 +91,16 @@ class SqliteExecutor:
     To be made on that thread, while no transaction is open.
     """
 
-    __slots__ = ("_core", "_only_in_transaction", "commits_itself", "has_news", "hides_changes", "journal", "raw")
+    __slots__ = (
+        "_core",
+        "_only_in_transaction",
+        "_pairs",
+        "commits_itself",
+        "has_news",
+        "hides_changes",
+        "journal",
+        "raw",
+    )
 
     def __init__(self, raw: sqlite3.Connection, *, only_in_transaction: bool = False) -> None:
         self.raw = raw
@@ -122,6 +113,7 @@ class SqliteExecutor:
         """Whether those who wait for changes are to be told when it is committed."""
         self.journal: CommitJournal | None = None
         """Notes what a group commit changes, for the hot cache; None when there is none."""
+        self._pairs = PairedInserts(raw)
         # Opened now: SQLAlchemy rolls back what it finds open when it looks at a connection for the first time.
         self._core: Connection = self._open_core()
 
@@ -199,6 +191,21 @@ class SqliteExecutor:
         for part in parts:
             self.raw.execute(repeat_marked_values(plan.sql, len(part)), tuple(chain.from_iterable(part)))
 
+    def insert_pairs(
+        self, plan: Plan, rows: Sequence[Sequence[Any]], other: Plan, others: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows and their companions, by one statement where that is a transaction by itself."""
+        sql = self._pairs.find(plan, other, len(rows)) if self.commits_itself else None
+        # Two are refused before anything is written where it has to be one.
+        self._check_transaction(2 if sql is None else 1)
+        if sql is None:
+            self.change_many(plan, rows)
+            self.change_many(other, others)
+            return
+        self._note_many(plan, rows)
+        self._note_many(other, others)
+        self.raw.execute(sql, (*chain.from_iterable(rows), *chain.from_iterable(others)))
+
     def notify(self) -> None:
         """Note it; every commit is seen by those who wait, and this one at once."""
         self.has_news = True
@@ -238,88 +245,3 @@ class SqliteExecutor:
             isolation_level="AUTOCOMMIT",
         )
         return engine.connect()
-
-
-class PostgresExecutor:
-    """Runs inside SQLAlchemy's greenlet bridge on one PostgreSQL connection."""
-
-    __slots__ = ("_connection", "failure")
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.failure: BaseException | None = None
-        """The error of a statement, also when the work has caught it: PostgreSQL will commit nothing after it."""
-
-    @property
-    def trusted(self) -> Executor:
-        """This one: nothing narrows it."""
-        return self
-
-    @property
-    def counts_on(self) -> bool:
-        """They do not: others count too."""
-        return False
-
-    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
-        """Run any SQLAlchemy Core statement."""
-        try:
-            return self._connection.execute(statement, parameters)
-        except BaseException as exc:
-            self.failure = exc
-            raise
-
-    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
-        """Run a compiled statement and return its rows."""
-        return list(self._run(plan, tuple(parameters)).fetchall())
-
-    def insert(self, plan: Plan, parameters: Sequence[Any]) -> int:
-        """Insert one row and return its counted key."""
-        return int(self._run(plan, tuple(parameters)).scalar_one())
-
-    def insert_unless_there(self, plan: Plan, parameters: Sequence[Any]) -> int | None:
-        """Insert one row and return its counted key; None when it is there."""
-        key = self._run(plan, tuple(parameters)).scalar_one_or_none()
-        return None if key is None else int(key)
-
-    def insert_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows, many in one statement, and return their counted keys."""
-        keys: list[int] = []
-        most = min(MOST_ROWS, MOST_PARAMETERS // len(plan.parameters)) if plan.parameters else 1
-        for start in range(0, len(rows), most):
-            part = rows[start : start + most]
-            values = tuple(value for row in part for value in row)
-            found = self._run(replace(plan, sql=repeat_numbered_values(plan.sql, len(part))), values).scalars()
-            # The sequence counts the rows in the order of the statement; RETURNING promises no order.
-            keys += sorted(found)
-        return keys
-
-    def change(self, plan: Plan, parameters: Sequence[Any]) -> int:
-        """Run a compiled statement and return how many rows it changed."""
-        return self._run(plan, tuple(parameters)).rowcount
-
-    def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
-        """Run a compiled statement once for each tuple of parameters."""
-        if rows:
-            self._run(plan, [tuple(row) for row in rows])
-
-    def prefer_indexes(self) -> None:
-        """Forbid what a server does that believes a table to be small, which in a queue is not true for long."""
-        self._connection.exec_driver_sql(PREFER_INDEXES)
-
-    def forget(self) -> None:
-        """Nothing to do: the server's vacuum takes away what is deleted."""
-
-    def notify(self) -> None:
-        """Send a notification, which the server delivers when the transaction commits."""
-        try:
-            self._connection.exec_driver_sql(NOTIFY)
-        except BaseException as exc:
-            self.failure = exc
-            raise
-
-    def _run(self, plan: Plan, parameters: Any) -> CursorResult[Any]:
-        try:
-            return self._connection.exec_driver_sql(plan.sql, parameters)
-        except BaseException as exc:
-            self.failure = exc
-            raise

@@ -32,9 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group", "kind_of"]
 
-# https://sqlite.org/foreignkeys.html (section 4.2): outside of a transaction, deferred references are asked for at the
-# end of the statement.
-DANGLING = "SQLITE_CONSTRAINT_FOREIGNKEY"
+# What takes back a whole statement that has counted changes: of rows before, or of the triggers that it ran. Outside of
+# a transaction deferred references are asked for at its end (https://sqlite.org/foreignkeys.html, section 4.2).
+TAKEN_BACK = frozenset(
+    {
+        "SQLITE_CONSTRAINT_CHECK",
+        "SQLITE_CONSTRAINT_FOREIGNKEY",
+        "SQLITE_CONSTRAINT_NOTNULL",
+        "SQLITE_CONSTRAINT_PRIMARYKEY",
+        "SQLITE_CONSTRAINT_UNIQUE",
+        "SQLITE_FULL",
+    }
+)
+# RAISE(ABORT) takes it back, RAISE(FAIL) does not.
+RAISED = "SQLITE_CONSTRAINT_TRIGGER"
 
 
 class Companion(Protocol):
@@ -156,10 +167,7 @@ def _commit_at_once(
     except BaseException as exc:
         if is_busy(exc):
             raise GroupBusyError from exc
-        name = getattr(exc, "sqlite_errorname", None) or ""
-        # A reference that leads nowhere takes the statement back when its rows are counted already. Other errors
-        # behind a change may have come after the commit.
-        if name.startswith("SQLITE_IOERR") or (raw.total_changes != before and name != DANGLING):
+        if not _left_nothing(executor, works, exc, has_counted=raw.total_changes != before):
             unknown = OutcomeUnknownError()
             unknown.__cause__ = exc
             return [Outcome(error=unknown)] * len(works)
@@ -169,6 +177,28 @@ def _commit_at_once(
     if executor.journal is not None:
         executor.journal.committed()
     return [_NOTHING] * len(works)
+
+
+def _left_nothing(executor: SqliteExecutor, works: Sequence[Any], error: BaseException, *, has_counted: bool) -> bool:
+    """Whether a statement that committed itself and failed has surely written nothing."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith("SQLITE_IOERR"):
+        return False
+    if name in TAKEN_BACK:
+        return True
+    if name == RAISED:
+        there = [_is_there(executor, work) for work in works]
+        if None not in there:
+            return not any(there)
+    # Other errors behind a change may have come after the commit.
+    return not has_counted
+
+
+def _is_there(executor: SqliteExecutor, work: Any) -> bool | None:
+    """Whether the row of a work is in its table; None when nobody can tell."""
+    look = getattr(work, "is_there", None)
+    executor.commits_itself = True  # A question is a transaction by itself, too.
+    return None if look is None else look(executor)
 
 
 def _begin(raw: sqlite3.Connection) -> None:

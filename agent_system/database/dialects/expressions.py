@@ -9,7 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
-from agent_system.database.executor import INDEX_SETTINGS
+from agent_system.database.dialects.postgresql_executor import INDEX_SETTINGS
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler

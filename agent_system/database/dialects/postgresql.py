@@ -13,10 +13,10 @@ from sqlalchemy import text
 from agent_system.clock import utc_now
 from agent_system.database.dialects.base import EngineHealth
 from agent_system.database.dialects.postgresql_changes import PostgresChanges
+from agent_system.database.dialects.postgresql_executor import PostgresExecutor
 from agent_system.database.dialects.postgresql_queries import run_query
 from agent_system.database.dialects.postgresql_upkeep import warn_of_long_transactions
 from agent_system.database.engine import IDLE_LIMIT, create_engine, dispose
-from agent_system.database.executor import PostgresExecutor
 from agent_system.database.lanes import uncancelled
 from agent_system.database.slow_queries import SlowQueries
 from agent_system.database.translate import is_serialization_failure, translated

@@ -11,8 +11,8 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.dialects.postgresql_executor import CHANNEL
 from agent_system.database.engine import create_engine, dispose
-from agent_system.database.executor import CHANNEL
 
 if TYPE_CHECKING:
     from sqlalchemy import URL

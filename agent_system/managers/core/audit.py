@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
     from agent_system.database.executor import Executor, Work
+    from agent_system.database.plans import Plan
 
 __all__ = ["AuditContext", "AuditTrail", "audit_context", "current_audit_context", "in_audit_context"]
 
@@ -168,3 +169,9 @@ class AuditTrail:
     def write_many(self, executor: Executor, events: Sequence[Sequence[Any]]) -> None:
         """Write events in the running unit of work."""
         executor.trusted.change_many(self._insert, events)
+
+    def write_with(
+        self, executor: Executor, events: Sequence[Sequence[Any]], plan: Plan, rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Write new rows by their plan, each with its event."""
+        executor.insert_pairs(plan, rows, self._insert, events)

@@ -74,7 +74,14 @@ class Insertion:
     @property
     def is_one_statement(self) -> bool:
         """Whether it is, and with others of its kind still is."""
-        return self.event is None
+        return self.event is None or not self.made
+
+    def is_there(self, executor: Executor) -> bool | None:
+        """Whether a row with its key is in the table; None when the database would have made the key."""
+        if self.made:
+            return None
+        plan = self._store.plans.get()
+        return bool(executor.fetch(plan, plan.encode(self.values)))
 
     def encode_late(self) -> None:
         """Take the values that only the unit of work knows."""
@@ -103,13 +110,17 @@ class Insertion:
                 each.encode_late()
         rows = [each.parameters for each in together]
         keys: Sequence[int] = ()
+        events = [each.event for each in together if each.event is not None]
+        trail: AuditTrail | None = self._store.trail if events else None
+        if trail is not None and not self.made:
+            trail.write_with(executor, events, self._plan, rows)
+            return
         if self.made:
             keys = executor.insert_many(self._plan, rows)
         else:
             executor.change_many(self._plan, rows)
-        events = [each.event for each in together if each.event is not None]
-        if events and self._store.trail is not None:
-            self._store.trail.write_many(executor, events)
+        if trail is not None:
+            trail.write_many(executor, events)
         for insertion, key in zip(together, keys, strict=False):
             insertion.values[insertion.made[0]] = key
 

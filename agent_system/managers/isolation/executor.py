@@ -114,6 +114,13 @@ class ScopedExecutor:
         scoped = self._guard.rules.plan(plan)
         self._inner.change_many(scoped.plan, [self._prepare(scoped, row) for row in rows])
 
+    def insert_pairs(
+        self, plan: Plan, rows: Sequence[Sequence[Any]], other: Plan, others: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows of the scope, each with its companion, which is the layer's own bookkeeping."""
+        scoped = self._guard.rules.plan(plan)
+        self._inner.insert_pairs(scoped.plan, [self._prepare(scoped, row) for row in rows], other, others)
+
     def notify(self) -> None:
         """Let those who wait for changes look."""
         self._inner.notify()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from agent_system.database.executor import PREFER_INDEXES, PostgresExecutor, SqliteExecutor
+from agent_system.database.dialects.postgresql_executor import PREFER_INDEXES, PostgresExecutor
+from agent_system.database.executor import SqliteExecutor
 from agent_system.entity_manager import EntityManager
 from tests import requirements as requires
 from tests.clock import Clock
