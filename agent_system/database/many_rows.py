@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["in_parts", "is_one_part", "repeat_marked_values", "repeat_numbered_values"]
 
-# Twice as many gain little more, and every length of a part is a statement that the connection keeps.
+# Twice as many gain little more. Each number of rows up to here is a statement that the connection keeps, of 10 KB on
+# average, once so many have been written together: whoever waits beside others who compute waits for each statement.
 MOST_ROWS = 64
-# As many wait when others compute beside them: each statement more would have all of them wait for its turn.
-FEW_ROWS = 16
 # While SQLite works on one statement, other threads of the program run; between two it waits for its turn, 5 ms when
 # one of them computes (`sys.getswitchinterval`). Of very many rows a part takes as long.
 MOST_OF_VERY_MANY = 512
@@ -43,15 +42,15 @@ def in_parts(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]
 
 def is_one_part(rows: int) -> bool:
     """Whether few rows are one statement."""
-    return rows <= MOST_ROWS and rows == _part(rows)
+    return 0 < rows <= MOST_ROWS
 
 
 def _part(rows: int) -> int:
     """How many of so many rows are one part: all of few, of more a power of two."""
-    return rows if rows <= FEW_ROWS else 1 << (rows.bit_length() - 1)
+    return rows if rows <= MOST_ROWS else 1 << (rows.bit_length() - 1)
 
 
-@lru_cache(256)
+@lru_cache(512)
 def repeat_marked_values(sql: str, rows: int) -> str:
     """Return an INSERT of one row that ends with its values, parameters as question marks, as one of many rows."""
     before, _, values = sql.partition(" VALUES ")

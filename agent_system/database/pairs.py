@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_system.database.driver import sqlite
-from agent_system.database.many_rows import is_one_part, repeat_marked_values
+from agent_system.database.many_rows import repeat_marked_values
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,6 +26,8 @@ __all__ = ["PairedInserts"]
 MOST_COLUMNS = 2_000
 # The largest takes half a megabyte; callers who give ever different columns shall not fill the memory.
 MOST_VIEWS = 64
+# Of more rows than that only powers of two are pairs: that few views do for any number of callers.
+FEW_ROWS = 16
 INSERT = "INSERT INTO temp."
 
 
@@ -41,7 +43,7 @@ class PairedInserts:
 
         None inside of a transaction, and where it cannot be one statement.
         """
-        if self._raw.in_transaction or not is_one_part(rows):
+        if self._raw.in_transaction or (rows > FEW_ROWS and rows.bit_count() != 1):
             return None
         key = (one.sql, other.sql, rows)
         found = self._statements.get(key)

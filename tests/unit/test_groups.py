@@ -202,12 +202,12 @@ def test_works_that_do_not_fit_into_one_statement_share_a_transaction(executor: 
     class Wide(Single):
         def do_with(self, executor: Executor, others: Sequence[Note]) -> None:
             for each in (self, *others):
-                executor.change_many(INSERT_NOTE, [(f"{each.title} {number}",) for number in range(17)])
+                executor.change_many(INSERT_NOTE, [(f"{each.title} {number}",) for number in range(65)])
 
     outcomes = commit_group(executor, [Wide(title) for title in ("a", "b", "c", "d")])
 
     assert [outcome.error for outcome in outcomes] == [None] * 4
-    assert len(titles(path)) == 68
+    assert len(titles(path)) == 260
 
 
 @pytest.mark.parametrize("bad", ["forbidden", "1", "rolls back"])
