@@ -14,10 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agent_system.database.driver import library_verdict, sqlite
+from agent_system.database.wal_index import descriptor_of
 from agent_system.errors import DatabaseBusyError
+from agent_system.settings import Durability
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from agent_system.database.lanes import Lane
     from agent_system.database.turns import Turn
     from agent_system.database.wal_index import WalIndex
+    from agent_system.settings import DatabaseSettings
 
 __all__ = ["Checkpointer"]
 
@@ -46,9 +50,11 @@ class Checkpointer:
         turn: Turn,
         lanes: Callable[[], tuple[Lane, Lane]],
         *,
-        pages: int,
+        settings: DatabaseSettings,
         index: WalIndex | None = None,
     ) -> None:
+        pages = settings.checkpoint_pages
+        self._is_log_synced = settings.durability is Durability.FULL
         self._wal_path = f"{path}-wal"
         self._index = index
         self._turn = turn
@@ -92,6 +98,8 @@ class Checkpointer:
 
     async def _run(self) -> None:
         try:
+            if not self._is_log_synced:
+                await asyncio.to_thread(_sync, self._wal_path)
             await self.checkpoint()
         except (DatabaseBusyError, sqlite.Error, ValueError) as exc:  # ValueError: a connection that is just replaced
             logger.warning("checkpoint put off: %s", exc)
@@ -114,6 +122,15 @@ class Checkpointer:
                 await writer.run(writer.raw.rollback)
             finally:
                 self._turn.release()
+
+
+def _sync(wal_path: str) -> None:
+    """Sync the log while others write to it, so that the checkpoint, beside which nobody writes, has little to sync."""
+    descriptor = descriptor_of(os.path.realpath(wal_path))
+    # By SQLite's own descriptor: to close another one would drop its locks. It may be closed at any moment.
+    with suppress(OSError):
+        if descriptor is not None:
+            os.fsync(descriptor)
 
 
 def _checkpoint(lane: Lane) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["WalIndex", "follows"]
+__all__ = ["WalIndex", "descriptor_of", "follows"]
 
 HEADER_BYTES = 48
 # The 32-bit counter `iChange`, in the byte order of the machine.
@@ -57,7 +57,7 @@ class WalIndex:
     @classmethod
     def of(cls, database: str) -> WalIndex | None:
         """Map the WAL index of a database that is open in WAL mode in this process; None where that cannot be done."""
-        descriptor = _descriptor_of(f"{os.path.realpath(database)}-shm")
+        descriptor = descriptor_of(f"{os.path.realpath(database)}-shm")
         if descriptor is None:
             return None
         address = _libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
@@ -84,7 +84,8 @@ def follows(before: bytes, after: bytes) -> bool:
     return int.from_bytes(after[COUNTER], sys.byteorder) == int.from_bytes(before[COUNTER], sys.byteorder) + 1
 
 
-def _descriptor_of(path: str) -> int | None:
+def descriptor_of(path: str) -> int | None:
+    """The number of a descriptor by which this process has a file open already; None where nobody can tell."""
     if not _DESCRIPTORS.is_dir():
         return None
     for link in list(_DESCRIPTORS.iterdir()):

@@ -113,7 +113,7 @@ class SqliteBackend:
             self._keep_journal()
         self._wal_index = await self._reading.lane.run(WalIndex.of, self._path)
         self._checkpointer = Checkpointer(
-            self._path, self._turn, self._lanes, pages=self._settings.checkpoint_pages, index=self._wal_index
+            self._path, self._turn, self._lanes, settings=self._settings, index=self._wal_index
         )
         await self._writing.lane.run(self._checkpointer.keep_length, self._writing.lane.raw)
         self._writer = Writer(

@@ -60,7 +60,7 @@ class SqliteUpkeep:
         self._path = path
         self._turn = turn
         self._lanes = lanes
-        self._checkpointer = Checkpointer(path, turn, lanes, pages=settings.checkpoint_pages)
+        self._checkpointer = Checkpointer(path, turn, lanes, settings=settings)
         self._readings = readings
         self._wal_limit = settings.wal_limit_mib * MIB
         self._oversize = OVERSIZE * 2 * settings.checkpoint_pages * PAGE_BYTES

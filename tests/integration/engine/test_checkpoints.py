@@ -68,6 +68,28 @@ async def test_the_log_stays_bounded_however_much_is_written(db: DatabaseManager
     assert await db.read(count) == 60
 
 
+@pytest.mark.skipif(not wal_index._DESCRIPTORS.is_dir(), reason="nobody tells by which descriptor the log is open")
+@pytest.mark.parametrize(("durability", "is_synced"), [("normal", True), ("full", False)])
+async def test_a_log_that_commits_leave_unsynced_is_synced_while_others_may_write(
+    open_database: OpenDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    durability: str,
+    is_synced: bool,  # noqa: FBT001
+) -> None:
+    db = await open_database(checkpoint_pages=PAGES, durability=durability)
+    synced: set[str] = set()
+
+    def sync(descriptor: int) -> None:
+        synced.add(os.readlink(wal_index._DESCRIPTORS / str(descriptor)))  # noqa: PTH115 (as the module does)
+
+    monkeypatch.setattr(checkpoints.os, "fsync", sync)
+    for number in range(20):
+        await db.write(add(f"{number} {LONG}"))
+    await checkpointer_of(db).close()
+
+    assert synced == ({f"{db.url.database}-wal"} if is_synced else set())
+
+
 @pytest.mark.skipif(not wal_index._DESCRIPTORS.is_dir(), reason="nobody tells how much of the log is in use")
 async def test_a_log_that_is_begun_anew_keeps_its_length(db: DatabaseManager, monkeypatch: pytest.MonkeyPatch) -> None:
     real = checkpoints._checkpoint
