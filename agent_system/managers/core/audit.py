@@ -106,7 +106,6 @@ class AuditTrail:
 
     def __init__(self, entity_type: str, dialect: Dialect, clock: Callable[[], datetime]) -> None:
         self._insert = shared_plans(Event, dialect).insert(WRITTEN)
-        self._places = self._insert.positions
         self._entity_type = entity_type
         self._clock = clock
         # An event differs from another one in few places: 2 µs, where all take 5.
@@ -140,7 +139,7 @@ class AuditTrail:
     def creation(self, entity_id: object, after: str, tree_id: UUID | None) -> list[Any]:
         """The encoded parameters of the event of a new row, whose image is encoded already."""
         parameters = self._begun("created", entity_id, tree_id)
-        parameters[self._places["after"]] = after
+        parameters[self._insert.positions["after"]] = after
         return parameters
 
     def _begun(self, event_type: str, entity_id: object, tree_id: UUID | None) -> list[Any]:

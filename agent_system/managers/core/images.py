@@ -2,7 +2,7 @@
 
 An image of a new row is most of what its event costs. The function that writes it is generated from the columns, as
 `dataclasses` generates `__init__`, for each set of columns that rows are written with; what is left to its default is
-the same in all of them: 3 µs for an agent, where a dictionary and a JSON encoder take 14.
+the same in all of them: 1.5 µs for an agent, where a dictionary and a JSON encoder take 14.
 """
 
 from __future__ import annotations
