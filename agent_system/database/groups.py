@@ -16,8 +16,9 @@ refused, it has taken itself back, and each of them runs by itself. Three things
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent_system.database.driver import commit, is_busy, require_transaction, sqlite
 from agent_system.database.lanes import STOPPED
@@ -32,20 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group", "kind_of"]
 
-# What takes back a whole statement that has counted changes: of rows before, or of the triggers that it ran. Outside of
-# a transaction deferred references are asked for at its end (https://sqlite.org/foreignkeys.html, section 4.2).
-TAKEN_BACK = frozenset(
-    {
-        "SQLITE_CONSTRAINT_CHECK",
-        "SQLITE_CONSTRAINT_FOREIGNKEY",
-        "SQLITE_CONSTRAINT_NOTNULL",
-        "SQLITE_CONSTRAINT_PRIMARYKEY",
-        "SQLITE_CONSTRAINT_UNIQUE",
-        "SQLITE_FULL",
-    }
-)
-# RAISE(ABORT) takes it back, RAISE(FAIL) does not.
-RAISED = "SQLITE_CONSTRAINT_TRIGGER"
+T = TypeVar("T")
 
 
 class Companion(Protocol):
@@ -155,8 +143,10 @@ def _commit_at_once(
     raw = executor.raw
     if raw.in_transaction:
         raw.rollback()
+    if _unless_busy(executor.halves.are_possible):
+        return None
     if executor.journal is not None:
-        executor.journal.began()
+        _unless_busy(executor.journal.began)
     if begun is not None:
         begun()
     before = raw.total_changes
@@ -167,7 +157,7 @@ def _commit_at_once(
     except BaseException as exc:
         if is_busy(exc):
             raise GroupBusyError from exc
-        if not _left_nothing(executor, works, exc, has_counted=raw.total_changes != before):
+        if not _left_nothing(exc, has_counted=raw.total_changes != before):
             unknown = OutcomeUnknownError()
             unknown.__cause__ = exc
             return [Outcome(error=unknown)] * len(works)
@@ -179,33 +169,26 @@ def _commit_at_once(
     return [_NOTHING] * len(works)
 
 
-def _left_nothing(executor: SqliteExecutor, works: Sequence[Any], error: BaseException, *, has_counted: bool) -> bool:
+def _left_nothing(error: BaseException, *, has_counted: bool) -> bool:
     """Whether a statement that committed itself and failed has surely written nothing."""
-    name = getattr(error, "sqlite_errorname", None) or ""
-    if name.startswith("SQLITE_IOERR"):
-        return False
-    if name in TAKEN_BACK:
-        return True
-    if name == RAISED:
-        there = [_is_there(executor, work) for work in works]
-        if None not in there:
-            return not any(there)
-    # Other errors behind a change may have come after the commit.
-    return not has_counted
-
-
-def _is_there(executor: SqliteExecutor, work: Any) -> bool | None:
-    """Whether the row of a work is in its table; None when nobody can tell."""
-    look = getattr(work, "is_there", None)
-    executor.commits_itself = True  # A question is a transaction by itself, too.
-    return None if look is None else look(executor)
+    name = getattr(error, "sqlite_errorname", None)
+    if name is None:
+        # It is not SQLite's, so that it may have come after the commit.
+        return not has_counted
+    # SQLite takes back what fails, whatever has been counted until then; an I/O error may be that of the commit itself.
+    return not name.startswith("SQLITE_IOERR")
 
 
 def _begin(raw: sqlite3.Connection) -> None:
     if raw.in_transaction:
         raw.rollback()
+    _unless_busy(partial(raw.execute, "BEGIN IMMEDIATE"))
+
+
+def _unless_busy(ask: Callable[[], T]) -> T:
+    """Do what comes before everything else, and may have to wait for another process."""
     try:
-        raw.execute("BEGIN IMMEDIATE")
+        return ask()
     except sqlite.OperationalError as exc:
         if is_busy(exc):
             raise GroupBusyError from exc

@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
-from agent_system.errors import ConflictError, DuplicateKeyError, ForeignKeyError, NotFoundError, ScopeError
+from agent_system.errors import (
+    ConflictError,
+    DuplicateKeyError,
+    ForeignKeyError,
+    IntegrityError,
+    NotFoundError,
+    ScopeError,
+)
 from agent_system.managers.core.audit import audit_context
 from agent_system.managers.core.steps import ROWS_BETWEEN_YIELDS, in_steps
 from agent_system.models import Agent, Message
 
 if TYPE_CHECKING:
-    from agent_system import EntityManager
+    from agent_system import DatabaseManager, EntityManager
 
 ROWS = 4 * ROWS_BETWEEN_YIELDS
 
@@ -93,6 +101,40 @@ async def test_each_of_many_that_are_made_at_once_has_its_event(em: EntityManage
     assert {event.entity_id: (event.after or {})["name"] for event in events} == agents
     assert len(events) == len(agents) == 19
     assert {event.actor for event in events} == {"a test"}
+
+
+SPAM = {
+    "sqlite": ["CREATE TRIGGER no_{0} BEFORE INSERT ON {0} WHEN NEW.{1} = 'spam' BEGIN SELECT RAISE(IGNORE); END"],
+    "postgresql": [
+        """CREATE FUNCTION no_{0}() RETURNS trigger LANGUAGE plpgsql
+            AS $$BEGIN IF NEW.{1} = 'spam' THEN RETURN NULL; END IF; RETURN NEW; END$$""",
+        "CREATE TRIGGER no_{0} BEFORE INSERT ON {0} FOR EACH ROW EXECUTE FUNCTION no_{0}()",
+    ],
+}
+
+
+async def test_a_row_that_a_trigger_leaves_out_is_refused_and_the_others_are_told_their_own_keys(
+    em: EntityManager, database: DatabaseManager
+) -> None:
+    async with database.transaction() as transaction:
+        connection = await transaction.connection()
+        for names in (("messages", "content"), ("agents", "name")):
+            for statement in SPAM[database.dialect.name]:
+                await connection.execute(text(statement.format(*names)))
+    texts = ["one", "spam", "two", "three"]
+    messages = await asyncio.gather(
+        *(em.messages.create({"role": "user", "content": one}) for one in texts), return_exceptions=True
+    )
+    agents = await asyncio.gather(*(em.agents.create({"name": one}) for one in texts), return_exceptions=True)
+
+    assert isinstance(messages.pop(1), IntegrityError)
+    assert isinstance(agents.pop(1), IntegrityError)
+    stored = await em.messages.find()
+    made = [one for one in messages if isinstance(one, Message)]
+    assert {one.id: one.content for one in stored} == {one.id: one.content for one in made}
+    assert sorted(one.content for one in stored) == ["one", "three", "two"]
+    events = await em.events.find(event_type="agent.created")
+    assert sorted((event.after or {})["name"] for event in events) == ["one", "three", "two"]
 
 
 async def test_of_many_updates_at_once_each_has_its_event_and_its_own_answer(em: EntityManager) -> None:

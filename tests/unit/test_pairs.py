@@ -11,7 +11,6 @@ import pytest
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.groups import commit_group
 from agent_system.database.plans import Plan
-from agent_system.errors import OutcomeUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +21,6 @@ SCHEMA = """
     CREATE TABLE notes (id INTEGER PRIMARY KEY, title TEXT UNIQUE NOT NULL, value);
     CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, note INTEGER REFERENCES notes, data);
     CREATE TRIGGER abort BEFORE INSERT ON notes WHEN NEW.title = 'abort' BEGIN SELECT RAISE(ABORT, 'no'); END;
-    CREATE TRIGGER fail BEFORE INSERT ON notes WHEN NEW.title = 'fail' BEGIN SELECT RAISE(FAIL, 'no'); END;
 """
 
 
@@ -60,10 +58,6 @@ class Noted:
     def do_with(self, executor: Executor, others: Sequence[Noted]) -> None:
         together = (self, *others)
         executor.insert_pairs(NOTE, [each.row for each in together], EVENT, [each.event for each in together])
-
-    def is_there(self, executor: Executor) -> bool:
-        look = Plan(sql="SELECT 1 FROM notes WHERE id = ?", parameters=("id",), processors=(None,), constants={})
-        return bool(executor.fetch(look, self.row[:1]))
 
 
 class Connection(sqlite3.Connection):
@@ -104,7 +98,7 @@ def test_rows_and_their_companions_are_one_statement(raw: Connection, executor: 
         raw.executed.clear()
         assert [outcome.error for outcome in commit_group(executor, works)] == [None] * count
 
-    assert [sql.split()[0] for sql in raw.executed] == ["INSERT"]
+    assert [sql.split()[0] for sql in raw.executed] == ["PRAGMA", "INSERT"]
     assert written(raw) == (list(range(3 * count)), list(range(3 * count)))
 
 
@@ -130,14 +124,15 @@ def test_one_that_is_refused_leaves_nothing_and_the_others_are_written(
     assert written(raw) == (list(range(45)), list(range(45)))
 
 
-def test_when_rows_before_the_refused_one_have_stayed_everybody_is_told_that_nobody_knows(
+def test_where_a_statement_can_be_done_by_half_there_is_a_transaction_around_it(
     raw: Connection, executor: SqliteExecutor
 ) -> None:
     commit_group(executor, [Noted(1, "one"), Noted(2, "two")])
-    outcomes = commit_group(executor, [Noted(3, "three"), Noted(4, "fail")])
+    raw.execute("CREATE TRIGGER fail AFTER INSERT ON events WHEN NEW.note = 4 BEGIN SELECT RAISE(FAIL, 'no'); END")
+    outcomes = commit_group(executor, [Noted(3, "three"), Noted(4, "four")])
 
-    assert [type(outcome.error) for outcome in outcomes] == [OutcomeUnknownError] * 2
-    assert written(raw)[0] == [1, 2, 3]
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), sqlite3.IntegrityError]
+    assert written(raw) == ([1, 2, 3], [1, 2, 3])
 
 
 def test_in_a_transaction_they_are_two_statements_and_fall_with_it(raw: Connection, executor: SqliteExecutor) -> None:

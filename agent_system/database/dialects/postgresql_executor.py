@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.half_statements import require_all
 from agent_system.database.many_rows import repeat_numbered_values
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class PostgresExecutor:
 
     def insert(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Insert one row and return its counted key."""
-        return int(self._run(plan, tuple(parameters)).scalar_one())
+        key = self.insert_unless_there(plan, parameters)
+        require_all(plan, int(key is not None), 1)
+        return key or 0
 
     def insert_unless_there(self, plan: Plan, parameters: Sequence[Any]) -> int | None:
         """Insert one row and return its counted key; None when it is there."""
@@ -80,7 +83,8 @@ class PostgresExecutor:
         for start in range(0, len(rows), most):
             part = rows[start : start + most]
             values = tuple(value for row in part for value in row)
-            found = self._run(replace(plan, sql=repeat_numbered_values(plan.sql, len(part))), values).scalars()
+            found = self._run(replace(plan, sql=repeat_numbered_values(plan.sql, len(part))), values).scalars().all()
+            require_all(plan, len(found), len(part))
             # The sequence counts the rows in the order of the statement; RETURNING promises no order.
             keys += sorted(found)
         return keys

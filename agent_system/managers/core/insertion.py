@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from agent_system.database.groups import kind_of
+from agent_system.database.half_statements import require_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -51,11 +52,13 @@ class Insertion:
         if self._late:
             self.encode_late()
         if not made:
-            executor.change(plan, self.parameters)
+            require_all(plan, executor.change(plan, self.parameters), 1)
         elif made == self._store.plans.counted:
             values[made[0]] = executor.insert(plan, self.parameters)
         else:
-            values.update(self._store.decode(made, executor.fetch(plan, self.parameters)[0]))
+            rows = executor.fetch(plan, self.parameters)
+            require_all(plan, len(rows), 1)
+            values.update(self._store.decode(made, rows[0]))
         if self.event is not None:
             trail: AuditTrail | None = self._store.trail
             if trail is not None:
@@ -75,13 +78,6 @@ class Insertion:
     def is_one_statement(self) -> bool:
         """Whether it is, and with others of its kind still is."""
         return self.event is None or not self.made
-
-    def is_there(self, executor: Executor) -> bool | None:
-        """Whether a row with its key is in the table; None when the database would have made the key."""
-        if self.made:
-            return None
-        plan = self._store.plans.get()
-        return bool(executor.fetch(plan, plan.encode(self.values)))
 
     def encode_late(self) -> None:
         """Take the values that only the unit of work knows."""

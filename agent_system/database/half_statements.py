@@ -1,0 +1,52 @@
+"""`HalfStatements`: whether a statement can be done by half in this schema.
+
+Ours has nothing of the kind, but whoever owns the file may add triggers to it. RAISE(FAIL) ends a statement and keeps
+the rows before, RAISE(IGNORE) leaves rows out and says nothing (https://sqlite.org/lang_createtrigger.html). In a
+transaction that is seen and taken back; a statement that commits itself has committed the half by then.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from agent_system.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from agent_system.database.plans import Plan
+
+__all__ = ["HalfStatements", "require_all"]
+
+# The conflict clauses of tables and of what triggers write do the same (https://sqlite.org/lang_conflict.html).
+_BY_HALF = re.compile(
+    r"\bRAISE\s*\(\s*(?:FAIL|IGNORE)\b|\bOR\s+FAIL\b|\bON\s+CONFLICT\s+(?:FAIL|IGNORE)\b", re.IGNORECASE
+)
+
+
+class HalfStatements:
+    """What one connection knows of them."""
+
+    __slots__ = ("_are_possible", "_raw", "_version")
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+        self._version: int | None = None
+        self._are_possible = False
+
+    def are_possible(self) -> bool:
+        """Whether there are any; the schema is read again when it has changed, whoever changed it."""
+        (version,) = self._raw.execute("PRAGMA schema_version").fetchone()
+        if version != self._version:
+            rows = self._raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+            self._are_possible = any(_BY_HALF.search(sql) for (sql,) in rows)
+            self._version = version
+        return self._are_possible
+
+
+def require_all(plan: Plan, written: int, rows: int) -> None:
+    """Raise IntegrityError when a trigger has left rows of an insert out: nobody would be told, or the wrong keys."""
+    if written != rows:
+        message = f"a trigger has left {rows - written} of {rows} rows of {plan.writes} out; nothing was written"
+        raise IntegrityError(message, table=plan.writes)
