@@ -1,9 +1,11 @@
 """`scripts/bench search`: how well and how fast memories are found, ours beside others, in one interleaved run.
 
 Each question is about one known memory. recall@10 is the share of questions whose memory is among the ten best, MRR the
-average of 1 / its place. Every contender is asked each question before anybody is asked the next one. The questions are
-embedded beforehand; how long that takes is shown apart. Inserts are single ones, ten of each contender by turns, and
-then 64 at once, five times by turns.
+average of 1 / its place. The questions are embedded beforehand; how long that takes is shown apart. Inserts are single
+ones, and then 64 at once, five times by turns.
+
+Questions and single inserts go by turns of ten of each contender, and what the first of each turn takes is shown apart:
+it finds the processor's caches full of what the contender before has left there.
 
 sqlite-vec and langgraph's store want a Python whose sqlite3 loads extensions; who is not there is told and left out.
 """
@@ -39,7 +41,7 @@ WARM_UP = 5
 # How far one contender's keys lie from another's when several write into one table.
 APART = 1_000_000
 TOGETHER, ROUNDS_TOGETHER = 64, 5
-# How many single inserts of one contender come after each other before the next one's.
+# How many questions, and single inserts, of one contender come after each other before the next one's.
 TURN = 10
 
 
@@ -53,7 +55,10 @@ class Figures:
     mrr: float
     p50: float
     p99: float
+    first: float
+    """p50 of the first questions of the turns."""
     insert: float | None
+    first_insert: float | None
     together: float | None
     """Of each of 64 inserts at once."""
     fill_seconds: float
@@ -102,7 +107,7 @@ async def _measure(folder: Path, options: argparse.Namespace) -> tuple[list[Figu
     found, times = await _ask(peers, texts, embedder)
     inserts = await _insert(peers, texts, embedder, options.inserts)
     figures = [_figures(peer, texts, found[peer.name], times[peer.name], filled[peer.name]) for peer in peers]
-    figures = [replace(one, insert=inserts[one.name][0], together=inserts[one.name][1]) for one in figures]
+    figures = [replace(one, **inserts.get(one.name, {})) for one in figures]
     for peer in peers:
         await peer.close()
     return figures, facts
@@ -140,22 +145,22 @@ def _peers(folder: Path, options: argparse.Namespace, embedder: Known) -> tuple[
 async def _ask(peers: Iterable[Peer], texts: Corpus, embedder: Known) -> tuple[dict[str, Any], dict[str, list[float]]]:
     found: dict[str, list[list[int]]] = {peer.name: [] for peer in peers}
     times: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for position, question in enumerate([*texts.questions[:WARM_UP], *texts.questions]):
-        (vector,) = await embedder.embed([question.text])
+    asked = [(question, (await embedder.embed([question.text]))[0]) for question in texts.questions]
+    for peer in peers:
+        for question, vector in asked[:WARM_UP]:
+            await peer.find(question, vector)
+    # By turns, so that nobody pays alone for what the one before left of the processor's caches.
+    for done in range(0, len(asked), TURN):
         for peer in peers:
-            began = time.perf_counter()
-            keys = await peer.find(question, vector)
-            took = time.perf_counter() - began
-            if position >= WARM_UP:
-                found[peer.name].append(keys)
-                times[peer.name].append(took * 1000)
+            for question, vector in asked[done : done + TURN]:
+                began = time.perf_counter()
+                found[peer.name].append(await peer.find(question, vector))
+                times[peer.name].append((time.perf_counter() - began) * 1000)
     return found, times
 
 
-async def _insert(
-    peers: Sequence[Peer], texts: Corpus, embedder: Known, count: int
-) -> dict[str, tuple[float | None, float | None]]:
-    """How long an insert takes, one after the other and 64 at once, in milliseconds; medians."""
+async def _insert(peers: Sequence[Peer], texts: Corpus, embedder: Known, count: int) -> dict[str, dict[str, Any]]:
+    """How long an insert takes, one after the other and 64 at once, in milliseconds; medians, as `Figures` has them."""
     adding = [peer for peer in peers if peer.adds]
     each = count + ROUNDS_TOGETHER * TOGETHER
     new = {
@@ -164,7 +169,6 @@ async def _insert(
     }
     singles: dict[str, list[float]] = {peer.name: [] for peer in adding}
     together: dict[str, list[float]] = {peer.name: [] for peer in adding}
-    # By turns of some inserts each, so that nobody pays alone for what the one before left of the processor's caches.
     for done in range(0, count, TURN):
         for peer in adding:
             for row in islice(new[peer.name], min(TURN, count - done)):
@@ -177,9 +181,14 @@ async def _insert(
             began = time.perf_counter()
             await peer.add_together(rows)
             together[peer.name].append((time.perf_counter() - began) * 1000 / TOGETHER)
-    taken: dict[str, tuple[float | None, float | None]] = {peer.name: (None, None) for peer in peers}
-    medians = {name: (statistics.median(singles[name]), statistics.median(together[name])) for name in singles}
-    return taken | medians
+    return {
+        name: {
+            "insert": statistics.median(singles[name]),
+            "first_insert": statistics.median(singles[name][::TURN]),
+            "together": statistics.median(together[name]),
+        }
+        for name in singles
+    }
 
 
 async def _new_rows(texts: Corpus, embedder: Known, keys: range) -> list[tuple[int, str, Any]]:
@@ -200,7 +209,9 @@ def _figures(peer: Peer, texts: Corpus, found: Any, times: list[float], fill_sec
         mrr=sum(1 / place for place in places if place) / len(places),
         p50=statistics.median(times),
         p99=sorted(times)[int(len(times) * 0.99)],
+        first=statistics.median(times[::TURN]),
         insert=None,
+        first_insert=None,
         together=None,
         fill_seconds=fill_seconds,
         memory_mb=None if memory is None else memory / 1e6,
@@ -212,11 +223,13 @@ def _table(figures: Sequence[Figures], facts: dict[str, str]) -> str:
     raw = next(one for one in figures if one.name == RawFts.name)
     lines = [f"- {name}: {value}" for name, value in facts.items()]
     lines += [f"- ours keeps {max(one.memory_mb or 0.0 for one in figures):.0f} MB of words and vectors in memory", ""]
-    lines += [f"| | recall@{FOUND} | MRR | p50 ms | p99 ms | p50 of raw | insert ms | of {TOGETHER} at once, each |"]
-    lines += ["|---|--:|--:|--:|--:|--:|--:|--:|"]
+    titles = ["p50 ms", "p99 ms", "first of a turn", "p50 of raw", "insert ms", "first of a turn"]
+    lines += [f"| | recall@{FOUND} | MRR | {' | '.join(titles)} | of {TOGETHER} at once, each |"]
+    lines += ["|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"]
     for one in figures:
-        found = f"{one.recall:.3f} | {one.mrr:.3f} | {one.p50:.2f} | {one.p99:.2f} | {one.p50 / raw.p50:.3f}"
-        lines.append(f"| {one.name} | {found} | {_shown(one.insert)} | {_shown(one.together)} |")
+        found = f"{one.recall:.3f} | {one.mrr:.3f} | {one.p50:.2f} | {one.p99:.2f} | {one.first:.2f}"
+        inserts = " | ".join(map(_shown, (one.insert, one.first_insert, one.together)))
+        lines.append(f"| {one.name} | {found} | {one.p50 / raw.p50:.3f} | {inserts} |")
     return "\n".join([*lines, "", *_verdicts({one.name: one for one in figures})])
 
 
