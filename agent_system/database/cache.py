@@ -155,17 +155,22 @@ class HotCache:
                 self._rows -= 1
                 max(self._tables.values(), key=len).popitem(last=False)
 
-    def adopt(self, before: bytes, touched: Iterable[tuple[Plan, Any]]) -> None:
+    def adopt(self, before: bytes, touched: Iterable[tuple[Plan, Any]]) -> bytes:
         """Note a commit of this process that has changed something.
 
         Args:
             before: The state at its BEGIN.
             touched: Its plans that write, each with its parameters.
+
+        Returns:
+            The state that the commit has left; that before it when others have committed meanwhile.
         """
         after = self._index.header()
+        if not follows(before, after):
+            return before
         with self._guard:
-            if self._valid_at != before or not follows(before, after):
-                return
+            if self._valid_at != before:
+                return after
             tables: set[str | None] = set()
             for plan, parameters in touched:
                 tables |= self.effects.of(plan)
@@ -175,6 +180,7 @@ class HotCache:
                     tables.add(plan.writes)
             self._drop_tables(tables)
             self._valid_at = after
+        return after
 
     def _drop_tables(self, tables: Iterable[str | None]) -> None:
         for table in tables:
@@ -209,14 +215,19 @@ class CommitJournal:
         self._cache = cache
         self._raw = raw
         self._before = b""
+        # The state of the file when the schema was looked at, or that this connection has made of it by known plans.
+        self._schema_known_at = b""
         self._changes_before = 0
         self._touched: list[tuple[Plan, Any]] = []
         self._is_recording = False
 
     def began(self) -> None:
         """The next commit of this connection will be noted; one of somebody else in between is told by the header."""
-        self._cache.effects.refresh(self._raw)
+        # In this order: a schema that is read after the header is at least as new.
         self._before = self._cache.header()
+        if self._before != self._schema_known_at:
+            self._cache.effects.refresh(self._raw)
+            self._schema_known_at = self._before
         self._changes_before = self._raw.total_changes
         self._touched.clear()
         self._is_recording = True
@@ -234,7 +245,7 @@ class CommitJournal:
         """The commit has happened; nothing here may fail."""
         # A commit that changed nothing leaves the header alone, and the next one in it would be somebody else's.
         if self._is_recording and self._raw.total_changes != self._changes_before:
-            self._cache.adopt(self._before, self._touched)
+            self._schema_known_at = self._cache.adopt(self._before, self._touched)
         self._is_recording = False
         self._touched.clear()
 

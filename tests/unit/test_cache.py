@@ -66,12 +66,13 @@ class Effects:
 
     def __init__(self) -> None:
         self.tables: dict[str, frozenset[str]] = {}
+        self.refreshed = 0
 
     def of(self, plan: Plan) -> frozenset[str]:
         return self.tables.get(plan.writes or "", frozenset())
 
     def refresh(self, raw: sqlite3.Connection) -> None:
-        pass
+        self.refreshed += 1
 
 
 class Cached:
@@ -337,6 +338,24 @@ class TestJournal:
         cached.index.commits += 1
         journal.committed()
         assert cached.found() == {ADA, TOOL}
+
+    def test_the_schema_is_looked_at_when_others_may_have_changed_it(
+        self, cached: Cached, raw: sqlite3.Connection, journal: CommitJournal
+    ) -> None:
+        def commit(*, by_others: int = 0, is_known: bool = True) -> int:
+            before = cached.effects.refreshed
+            journal.began()
+            if not is_known:
+                journal.note_unknown()
+            raw.execute("UPDATE users SET age = age + 1")
+            cached.index.commits += 1 + by_others
+            journal.committed()
+            return cached.effects.refreshed - before
+
+        assert [commit(), commit(), commit(by_others=1)] == [1, 0, 0]
+        assert [commit(is_known=False), commit(), commit()] == [1, 1, 0]
+        cached.index.commits += 1
+        assert commit() == 1
 
     def test_what_is_written_outside_of_a_group_is_not_kept(self, journal: CommitJournal) -> None:
         journal.note(UPDATE_USER, ["ada"])
