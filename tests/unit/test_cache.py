@@ -71,7 +71,7 @@ class Effects:
     def of(self, plan: Plan) -> frozenset[str]:
         return self.tables.get(plan.writes or "", frozenset())
 
-    def refresh(self, raw: sqlite3.Connection) -> None:
+    def refresh(self, raw: sqlite3.Connection) -> None:  # noqa: ARG002 (as the real ones have it)
         self.refreshed += 1
 
 
