@@ -23,7 +23,6 @@ import threading
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
-from agent_system.database.inline import Courtesy
 from agent_system.database.wal_index import WalIndex, follows
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent_system.database.hydration import Hydrator, Mould
+    from agent_system.database.inline import Courtesy
     from agent_system.database.plans import Plan
 
 __all__ = ["CommitJournal", "HotCache", "TableEffects"]
@@ -65,7 +65,7 @@ class HotCache:
     The event loop's thread reads and fills, the writer's thread adopts its commits.
     """
 
-    def __init__(self, index: WalIndex, effects: TableEffects, limit: int) -> None:
+    def __init__(self, index: WalIndex, effects: TableEffects, limit: int, courtesy: Courtesy) -> None:
         self._index = index
         self.effects = effects
         """What a write changes besides its own rows; used on the writer's thread only."""
@@ -74,7 +74,7 @@ class HotCache:
         self._rows = 0
         self._moulded: deque[_Entry] = deque()
         self._without_mould = 0
-        self.courtesy = Courtesy()
+        self.courtesy = courtesy
         """Tells after which of the hits the loop's other tasks shall have their turn."""
         self._valid_at = b""
         self._guard = threading.Lock()
@@ -100,9 +100,9 @@ class HotCache:
         return None
 
     def instance(self, key: Key, hydrate: Hydrator[Any]) -> Any | None:
-        """An instance of the row; None when it has to be read, or when other tasks shall have their turn first."""
+        """An instance of the row, or None when it has to be read."""
         entry = self._find(key)
-        if entry is None or not self.courtesy.spend():
+        if entry is None:
             return None
         self.hits += 1
         mould = entry.mould

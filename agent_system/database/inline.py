@@ -69,14 +69,6 @@ class Courtesy:
         asyncio.get_running_loop().call_soon(self._begin)
         return True
 
-    def spend(self) -> bool:
-        """Count one read that cannot suspend; False: it shall not be, because `is_due` would tell it to."""
-        left = self._left - 1
-        if left <= 0:
-            return False
-        self._left = left
-        return True
-
     def _begin(self) -> None:
         self._is_over = False
         self._left = READS_BETWEEN_YIELDS
@@ -86,7 +78,7 @@ class Courtesy:
 class InlineReader:
     """A connection of the event loop's own thread, for lookups by key."""
 
-    def __init__(self, database: str, options: ConnectionOptions) -> None:
+    def __init__(self, database: str, options: ConnectionOptions, courtesy: Courtesy) -> None:
         self._raw: sqlite3.Connection = open_connection(database, options)
         self._raw.execute("PRAGMA busy_timeout = 0")
         self._raw.execute("PRAGMA query_only = ON")
@@ -96,7 +88,7 @@ class InlineReader:
         self._paused_until = 0.0
         self._pause_seconds = PAUSE_SECONDS
         self._until_forgiven = 0
-        self._courtesy = Courtesy()
+        self._courtesy = courtesy
         self.reads = 0
         """How many lookups were answered here."""
         self.refusals = 0

@@ -16,7 +16,7 @@ from agent_system.database.lanes import uncancelled
 from agent_system.database.maintenance import Maintenance
 from agent_system.database.migrations import prepare_schema
 from agent_system.database.observation import observed
-from agent_system.database.recall import Recall, recall_nothing, recalling
+from agent_system.database.recall import NO_RECALL, Recall, recalling
 from agent_system.database.shared import Shared
 from agent_system.database.transactions import Transaction, current_transaction, entered, nested
 from agent_system.database.translate import translated
@@ -63,7 +63,7 @@ class DatabaseManager:
     """
 
     is_scoped = False  # whether it sees only what belongs to somebody
-    recall: Recall = staticmethod(recall_nothing)  # what finds rows in the hot cache
+    recall: Recall = NO_RECALL  # what finds rows in the hot cache
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class DatabaseManager:
 
     async def disconnect(self) -> None:
         """Finish accepted writes and close every connection; safe to call twice."""
-        backend, self._backend, self.recall = self._backend, None, recall_nothing
+        backend, self._backend, self.recall = self._backend, None, NO_RECALL
         if backend is None:
             return
         if os.getpid() != self._process_id:

@@ -1,4 +1,4 @@
-"""Answering a lookup from the hot cache in the caller's own step: no other task runs, and nothing is awaited.
+"""Answering a lookup from the hot cache in the caller's own step, without a coroutine.
 
 Through the layers below (manager, backend, their coroutines, decoding) a row that is in the cache took more than twice
 as long. What they make sure of is made sure of here in one place; whatever is not plain is left to them.
@@ -18,40 +18,63 @@ if TYPE_CHECKING:
     from agent_system.database.hydration import Hydrator
     from agent_system.database.plans import Plan
 
-__all__ = ["Recall", "recall_nothing", "recalling"]
+__all__ = ["NO_RECALL", "Recall", "later", "recalling"]
 
 Row = TypeVar("Row")
 
 
 class Recall(Protocol):
-    """Looks a row up in the hot cache."""
+    """Looks rows up in the hot cache."""
 
-    def __call__(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
+    def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
         """A new instance of the row; None: it has to be fetched, which tells as well why it could not be found here."""
 
+    def is_due(self) -> bool:
+        """Whether a row that was found shall be given `later`; to be asked once for each."""
 
-def recall_nothing(plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
-    """Leave every row to be fetched."""
-    del plan, parameters, hydrate
-    return None
+
+async def later(row: Row) -> Row:
+    """Return what was found when the other tasks have had their turn."""
+    await asyncio.sleep(0)
+    return row
+
+
+class _Nothing:
+    """Leaves every row to be fetched."""
+
+    def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
+        del plan, parameters, hydrate
+        return None
+
+    def is_due(self) -> bool:
+        return False
+
+
+class _OfCache:
+    """Looks rows up for callers on one loop."""
+
+    __slots__ = ("_instance", "_loop", "is_due")
+
+    def __init__(self, cache: HotCache) -> None:
+        self._instance = cache.instance
+        self._loop = asyncio.get_running_loop()
+        self.is_due = cache.courtesy.is_due
+
+    def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
+        if plan.hot is None or open_transactions.get() is not None:
+            return None
+        try:
+            if asyncio.get_running_loop() is not self._loop:
+                return None
+        except RuntimeError:
+            return None  # The child of a fork, which has no loop.
+        row: Row | None = self._instance((plan.hot, parameters[0]), hydrate)
+        return row
+
+
+NO_RECALL: Recall = _Nothing()
 
 
 def recalling(cache: HotCache | None) -> Recall:
     """What looks rows up in a cache, for callers on the running loop."""
-    if cache is None:
-        return recall_nothing
-    loop = asyncio.get_running_loop()
-    running, transactions, instance = asyncio.get_running_loop, open_transactions.get, cache.instance
-
-    def recall(plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
-        if plan.hot is None or transactions() is not None:
-            return None
-        try:
-            if running() is not loop:
-                return None
-        except RuntimeError:
-            return None  # The child of a fork, which has no loop.
-        row: Row | None = instance((plan.hot, parameters[0]), hydrate)
-        return row
-
-    return recall
+    return NO_RECALL if cache is None else _OfCache(cache)

@@ -83,7 +83,7 @@ class Cached:
         self.effects = Effects()
         index: Any = self.index
         effects: Any = self.effects
-        self.cache = HotCache(index, effects, limit)
+        self.cache = HotCache(index, effects, limit, Courtesy())
         for key in (ADA, GRACE, TOOL):
             self.fill(key)
 
@@ -121,7 +121,6 @@ class TestReading:
         self, cached: Cached, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("agent_system.database.cache.MOST_MOULDS", 2)
-        monkeypatch.setattr(Courtesy, "spend", lambda _courtesy: True)
         hydrate: Any = Hydrate()
         for _ in range(30):
             for key in (ADA, GRACE, TOOL):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -10,6 +9,7 @@ from sqlalchemy import func, select
 from sqlmodel import SQLModel
 
 from agent_system.clock import utc_now
+from agent_system.database.recall import later
 from agent_system.errors import DuplicateKeyError, IntegrityError, NotFoundError, ValidationError
 from agent_system.managers.core.audit import in_audit_context
 from agent_system.managers.core.failures import explained
@@ -26,7 +26,7 @@ from agent_system.managers.core.where import equals
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Select
@@ -207,9 +207,9 @@ class Manager(Generic[Row]):
         parameters = keys.lookup(id)
         if parameters is None:
             return None
-        known: Row | None = self._db.recall(keys.get_plan, parameters, keys.hydrate)
+        known: Row | None = self._db.recall.find(keys.get_plan, parameters, keys.hydrate)
         if known is not None:
-            return known
+            return await later(known) if self._db.recall.is_due() else known
         rows = await self._db.fetch(keys.get_plan, parameters)
         return keys.hydrate(rows[0]) if rows else None
 
@@ -331,8 +331,7 @@ class Manager(Generic[Row]):
         try:
             return await self._db.write(in_audit_context(work))
         except IntegrityError as exc:
-            many = [values] if isinstance(values, Mapping) else values
-            raise await explained(self._db, self.plans, many, exc) from exc
+            raise await explained(self._db, self.plans, values, exc) from exc
 
     async def run_racing(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
         """Run a unit of work that looks for a row before it inserts one, again if another connection was faster."""

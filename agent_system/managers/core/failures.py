@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from agent_system.errors import CheckError, DuplicateKeyError, ForeignKeyError, IntegrityError, NotNullError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Select
 
@@ -25,11 +26,14 @@ CHUNK = 10_000
 
 
 async def explained(
-    db: DatabaseManager, plans: TablePlans[Any], rows: Sequence[Mapping[str, Any]], exc: IntegrityError
+    db: DatabaseManager,
+    plans: TablePlans[Any],
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    exc: IntegrityError,
 ) -> IntegrityError:
     """The same error with the caller's field names, and with the reference that is missing in one of the rows."""
     if isinstance(exc, ForeignKeyError):
-        return await _dangling(db, plans, rows, exc)
+        return await _dangling(db, plans, [values] if isinstance(values, Mapping) else values, exc)
     return _renamed(plans, exc)
 
 

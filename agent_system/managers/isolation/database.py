@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from agent_system.database.groups import kind_of
 from agent_system.database.manager import DatabaseManager
-from agent_system.database.recall import Recall, recall_nothing
+from agent_system.database.recall import NO_RECALL, Recall
 from agent_system.database.transactions import Transaction
 from agent_system.errors import ScopeError
 from agent_system.managers.isolation.binding import Binder
@@ -58,7 +58,7 @@ class ScopedDatabase(DatabaseManager):
     """
 
     is_scoped = True
-    recall: Recall = staticmethod(recall_nothing)  # the cache does not know whose a row is
+    recall: Recall = NO_RECALL  # the cache does not know whose a row is
 
     def __init__(self, isolation: Isolation, scope: Scope) -> None:
         # Not the base's own: what it keeps leads to the whole database.
