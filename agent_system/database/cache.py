@@ -217,6 +217,8 @@ class CommitJournal:
         self._before = b""
         # The state of the file when the schema was looked at, or that this connection has made of it by known plans.
         self._schema_known_at = b""
+        self.schema_state = 0
+        """As long as it is the same one, nobody can have changed the schema since `began`."""
         self._changes_before = 0
         self._touched: list[tuple[Plan, Any]] = []
         self._is_recording = False
@@ -228,6 +230,7 @@ class CommitJournal:
         if self._before != self._schema_known_at:
             self._cache.effects.refresh(self._raw)
             self._schema_known_at = self._before
+            self.schema_state += 1
         self._changes_before = self._raw.total_changes
         self._touched.clear()
         self._is_recording = True

@@ -143,10 +143,12 @@ def _commit_at_once(
     raw = executor.raw
     if raw.in_transaction:
         raw.rollback()
-    if _unless_busy(executor.halves.are_possible):
-        return None
+    schema_state: int | None = None
     if executor.journal is not None:
         _unless_busy(executor.journal.began)
+        schema_state = executor.journal.schema_state
+    if _unless_busy(partial(executor.halves.are_possible, schema_state)):
+        return None
     if begun is not None:
         begun()
     before = raw.total_changes

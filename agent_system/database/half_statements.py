@@ -28,15 +28,23 @@ _BY_HALF = re.compile(
 class HalfStatements:
     """What one connection knows of them."""
 
-    __slots__ = ("_are_possible", "_raw", "_version")
+    __slots__ = ("_are_possible", "_raw", "_state", "_version")
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
         self._version: int | None = None
         self._are_possible = False
+        self._state: int | None = None
 
-    def are_possible(self) -> bool:
-        """Whether there are any; the schema is read again when it has changed, whoever changed it."""
+    def are_possible(self, schema_state: int | None = None) -> bool:
+        """Whether there are any; the schema is read again when it has changed, whoever changed it.
+
+        Args:
+            schema_state: As long as it is the same one, nobody can have changed the schema; None: nobody can tell.
+        """
+        if schema_state is not None and schema_state == self._state:
+            return self._are_possible
+        self._state = schema_state
         (version,) = self._raw.execute("PRAGMA schema_version").fetchone()
         if version != self._version:
             rows = self._raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
