@@ -4,8 +4,8 @@ Each question is about one known memory. recall@10 is the share of questions who
 average of 1 / its place. The questions are embedded beforehand; how long that takes is shown apart. Inserts are single
 ones, and then 64 at once, five times by turns.
 
-Questions and single inserts go by turns of ten of each contender, and what the first of each turn takes is shown apart:
-it finds the processor's caches full of what the contender before has left there.
+Questions and single inserts go by turns of twenty of each contender, and what the first of each turn takes is shown
+apart: it finds the processor's caches full of what the contender before has left there.
 
 sqlite-vec and langgraph's store want a Python whose sqlite3 loads extensions; who is not there is told and left out.
 """
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 ROWS, USERS, QUESTIONS, INSERTS = 100_000, 1_000, 200, 200
-WARM_UP = 5
+# Questions, and inserts, of each contender that are not counted.
+WARM_UP, WARM_INSERTS = 5, 20
 # How far one contender's keys lie from another's when several write into one table.
 APART = 1_000_000
 TOGETHER, ROUNDS_TOGETHER = 64, 5
 # How many questions, and single inserts, of one contender come after each other before the next one's.
-TURN = 10
+TURN = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,13 +163,16 @@ async def _ask(peers: Iterable[Peer], texts: Corpus, embedder: Known) -> tuple[d
 async def _insert(peers: Sequence[Peer], texts: Corpus, embedder: Known, count: int) -> dict[str, dict[str, Any]]:
     """How long an insert takes, one after the other and 64 at once, in milliseconds; medians, as `Figures` has them."""
     adding = [peer for peer in peers if peer.adds]
-    each = count + ROUNDS_TOGETHER * TOGETHER
+    each = WARM_INSERTS + count + ROUNDS_TOGETHER * TOGETHER
     new = {
         peer.name: iter(await _new_rows(texts, embedder, range(first, first + each)))
         for first, peer in zip(range(APART, APART * len(adding) + 1, APART), adding, strict=True)
     }
     singles: dict[str, list[float]] = {peer.name: [] for peer in adding}
     together: dict[str, list[float]] = {peer.name: [] for peer in adding}
+    for peer in adding:
+        for row in islice(new[peer.name], WARM_INSERTS):
+            await peer.add(*row)
     for done in range(0, count, TURN):
         for peer in adding:
             for row in islice(new[peer.name], min(TURN, count - done)):
