@@ -163,9 +163,13 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
             raise
 
     def rollback(self) -> None:
-        """Roll back, and let the next writer have its turn; a connection that is closed has nothing left to undo."""
+        """Roll back, and let the next writer have its turn; a connection that is closed has nothing left to undo.
+
+        The pool rolls back each connection that it gets: after a commit there is nothing to do, and no thread is asked.
+        """
         try:
-            self._end(self.lane.raw.rollback)
+            if self.in_transaction or self._only_reads or self.turn is not None or self.lane.raw.in_transaction:
+                self._end(self.lane.raw.rollback)
         except (sqlite.ProgrammingError, ValueError) as exc:
             if not is_broken(exc):
                 raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, insert, select, text
 
+from agent_system.database.adapter import FusedConnection
 from agent_system.errors import (
     AgentSystemError,
     DatabaseBusyError,
@@ -50,6 +51,30 @@ async def test_a_session_writes_what_it_commits(db: DatabaseManager) -> None:
         await add_by(session, "not committed")
 
     assert await db.read(read_titles) == ["one"]
+
+
+@requires.sqlite_library
+async def test_after_a_commit_no_thread_is_asked_to_roll_back(
+    db: DatabaseManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancellation in such a rollback is an error in the pool's log, and costs the connection."""
+    ends: list[object] = []
+    end = FusedConnection._end
+
+    def counted(self: FusedConnection, function: object) -> None:
+        ends.append(function)
+        end(self, function)
+
+    monkeypatch.setattr(FusedConnection, "_end", counted)
+    async with db.session() as session:
+        await add_by(session, "kept")
+        await session.commit()
+    assert len(ends) == 1
+    async with db.session() as session:
+        await add_by(session, "not kept")
+    async with db.session(read_only=True) as session:
+        assert await count_by(session) == 1
+    assert len(ends) == 3
 
 
 async def test_a_session_whose_block_raises_leaves_nothing_and_frees_the_writer(db: DatabaseManager) -> None:
