@@ -165,7 +165,10 @@ class DatabaseSettings(BaseSettings):
     # Speed against safety and memory.
     durability: Durability = Field(Durability.FULL, description="what an acknowledged write survives")
     checkpoint_pages: int = Field(
-        1_000, ge=1, le=1_000_000, description="pages in the write-ahead log that start a checkpoint (SQLite's default)"
+        4_000,
+        ge=1,
+        le=1_000_000,
+        description="pages in the write-ahead log that make a checkpoint due, or half as many (checkpoints.py)",
     )
     write_group_size: int = Field(256, ge=1, le=100_000, description="most single writes that share one commit")
     write_queue_limit: int = Field(10_000, ge=1, le=10_000_000, description="most writes that wait; more callers block")

@@ -23,6 +23,7 @@ import threading
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.schema_watch import SchemaWatch
 from agent_system.database.wal_index import WalIndex, follows
 
 if TYPE_CHECKING:
@@ -155,22 +156,17 @@ class HotCache:
                 self._rows -= 1
                 max(self._tables.values(), key=len).popitem(last=False)
 
-    def adopt(self, before: bytes, touched: Iterable[tuple[Plan, Any]]) -> bytes:
+    def adopt(self, before: bytes, touched: Iterable[tuple[Plan, Any]]) -> None:
         """Note a commit of this process that has changed something.
 
         Args:
             before: The state at its BEGIN.
             touched: Its plans that write, each with its parameters.
-
-        Returns:
-            The state that the commit has left; that before it when others have committed meanwhile.
         """
         after = self._index.header()
-        if not follows(before, after):
-            return before
         with self._guard:
-            if self._valid_at != before:
-                return after
+            if self._valid_at != before or not follows(before, after):
+                return
             tables: set[str | None] = set()
             for plan, parameters in touched:
                 tables |= self.effects.of(plan)
@@ -180,7 +176,6 @@ class HotCache:
                     tables.add(plan.writes)
             self._drop_tables(tables)
             self._valid_at = after
-        return after
 
     def _drop_tables(self, tables: Iterable[str | None]) -> None:
         for table in tables:
@@ -209,28 +204,23 @@ class CommitJournal:
 
     Args:
         raw: The writer's connection.
+        schema: What it knows of the schema.
     """
 
-    def __init__(self, cache: HotCache, raw: sqlite3.Connection) -> None:
+    def __init__(self, cache: HotCache, raw: sqlite3.Connection, schema: SchemaWatch) -> None:
         self._cache = cache
         self._raw = raw
+        self._schema = schema
         self._before = b""
-        # The state of the file when the schema was looked at, or that this connection has made of it by known plans.
-        self._schema_known_at = b""
-        self.schema_state = 0
-        """As long as it is the same one, nobody can have changed the schema since `began`."""
         self._changes_before = 0
         self._touched: list[tuple[Plan, Any]] = []
         self._is_recording = False
 
     def began(self) -> None:
         """The next commit of this connection will be noted; one of somebody else in between is told by the header."""
-        # In this order: a schema that is read after the header is at least as new.
+        # In this order: a schema that is looked at after the header is at least as new.
         self._before = self._cache.header()
-        if self._before != self._schema_known_at:
-            self._cache.effects.refresh(self._raw)
-            self._schema_known_at = self._before
-            self.schema_state += 1
+        self._cache.effects.refresh(self._raw, self._schema.look())
         self._changes_before = self._raw.total_changes
         self._touched.clear()
         self._is_recording = True
@@ -248,7 +238,7 @@ class CommitJournal:
         """The commit has happened; nothing here may fail."""
         # A commit that changed nothing leaves the header alone, and the next one in it would be somebody else's.
         if self._is_recording and self._raw.total_changes != self._changes_before:
-            self._schema_known_at = self._cache.adopt(self._before, self._touched)
+            self._cache.adopt(self._before, self._touched)
         self._is_recording = False
         self._touched.clear()
 
@@ -258,11 +248,10 @@ class TableEffects:
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._version: int | None = None
-        self.refresh(raw)
+        self.refresh(raw, SchemaWatch(raw).look())
 
-    def refresh(self, raw: sqlite3.Connection) -> None:
-        """Read the schema again if it has changed; another process may have added a trigger."""
-        (version,) = raw.execute("PRAGMA schema_version").fetchone()
+    def refresh(self, raw: sqlite3.Connection, version: int) -> None:
+        """Read the schema again if it is of another version; another process may have added a trigger."""
         if version != self._version:
             self._read(raw)
             self._version = version

@@ -4,6 +4,10 @@ SQLite 3.7.0 to 3.51.2 (but for 3.44.6 and 3.50.7) can corrupt a file when a che
 connection. On such a library the automatic checkpoint is off in every connection, and this task runs passive ones while
 it holds the write lock, so that no commit of any process that uses this layer happens beside them.
 
+What a checkpoint takes is the sync of the database file rather than the pages, of which a long log has many versions:
+one at 8,000 pages took 22 ms and one at 2,000 pages 12, so that writing stood still for 8 instead of 14 % of the time
+(64 coroutines, durability normal; one: 2 instead of 4.5 %).
+
 A commit that writes over what is left of an old log takes two thirds of the time of one that makes the file longer: for
 that the file system has to find room and, at durability full, to write its own journal (on ext4: 23 pages, 0.15
 against 0.24 ms). So where the log's index tells how much of it is in use, the file keeps its length.

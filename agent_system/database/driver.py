@@ -96,7 +96,7 @@ class ConnectionOptions:
     busy_timeout_ms: int = BUSY_TIMEOUT_MS_LIMIT
     lock_timeout_seconds: float = 30.0
     cache_pages: int = 10_000
-    wal_pages: int = 1_000
+    wal_pages: int = 4_000
     max_page_count: int | None = None
     foreign_keys: bool = True
     connection_class: type[Any] | None = None

@@ -19,6 +19,7 @@ from agent_system.database.driver import require_transaction, sqlite
 from agent_system.database.half_statements import HalfStatements, require_all
 from agent_system.database.many_rows import in_parts, repeat_marked_values
 from agent_system.database.pairs import PairedInserts
+from agent_system.database.schema_watch import SchemaWatch
 
 if TYPE_CHECKING:
     import sqlite3
@@ -102,6 +103,7 @@ class SqliteExecutor:
         "hides_changes",
         "journal",
         "raw",
+        "schema",
     )
 
     def __init__(self, raw: sqlite3.Connection, *, only_in_transaction: bool = False) -> None:
@@ -115,7 +117,9 @@ class SqliteExecutor:
         """Whether those who wait for changes are to be told when it is committed."""
         self.journal: CommitJournal | None = None
         """Notes what a group commit changes, for the hot cache; None when there is none."""
-        self.halves = HalfStatements(raw)
+        self.schema = SchemaWatch(raw)
+        """Whether somebody may have changed the schema."""
+        self.halves = HalfStatements(raw, self.schema)
         """Whether a statement can be done by half."""
         self._pairs = PairedInserts(raw)
         # Opened now: SQLAlchemy rolls back what it finds open when it looks at a connection for the first time.
@@ -136,7 +140,9 @@ class SqliteExecutor:
         self._check_transaction()
         # A text with columns is a SELECT to SQLAlchemy, whatever it does.
         if not isinstance(statement, (Select, CompoundSelect)):
-            self.hides_changes = self.hides_changes or not isinstance(statement, UpdateBase)
+            if not isinstance(statement, UpdateBase):
+                self.hides_changes = True
+                self.schema.forget()
             if self.journal is not None:
                 self.journal.note_unknown()
         return self._core.execute(statement, parameters)

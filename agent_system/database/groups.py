@@ -22,16 +22,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent_system.database.driver import commit, is_busy, require_transaction, sqlite
 from agent_system.database.lanes import STOPPED
-from agent_system.database.many_rows import is_one_part
 from agent_system.errors import DatabaseBusyError, OutcomeUnknownError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
 
     from agent_system.database.executor import Executor, SqliteExecutor, Work
 
-__all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group", "kind_of"]
+__all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group", "kind_of", "seem_one_statement"]
 
 T = TypeVar("T")
 
@@ -93,6 +91,8 @@ def commit_group(
         GroupBusyError: The lock could not be had within the connection's busy timeout; nothing was run.
     """
     raw = executor.raw
+    if raw.in_transaction:
+        raw.rollback()
     outcomes = _commit_at_once(executor, works, begun) if works and _are_one_statement(works) else None
     if outcomes is not None:
         return outcomes
@@ -100,7 +100,8 @@ def commit_group(
     alive = list(range(len(works)))
     isolate = False
     while alive:
-        _begin(raw)
+        _unless_busy(partial(raw.execute, "BEGIN IMMEDIATE"))
+        executor.schema.began()
         if executor.journal is not None:
             executor.journal.began()
         try:
@@ -124,12 +125,20 @@ def commit_group(
     return outcomes
 
 
-def _are_one_statement(works: Sequence[Work[Any]]) -> bool:
-    first: Any = works[0]
-    if not getattr(first, "is_one_statement", False) or not is_one_part(len(works)):
+def seem_one_statement(first: Any, last: Any, count: int) -> bool:
+    """Whether so many works are one statement, if all are like the first and the last of them."""
+    ask = getattr(first, "is_one_statement", None)
+    if ask is None or not ask(count):
         return False
     kind = kind_of(first)
-    return kind is not None and all(kind_of(work) == kind for work in works)
+    return kind is not None and kind == kind_of(last)
+
+
+def _are_one_statement(works: Sequence[Work[Any]]) -> bool:
+    if not seem_one_statement(works[0], works[-1], len(works)):
+        return False
+    kind = kind_of(works[0])
+    return all(kind_of(work) == kind for work in works[1:-1])
 
 
 def _commit_at_once(
@@ -141,14 +150,10 @@ def _commit_at_once(
     not have to wait for the interpreter in between, which the event loop may keep for milliseconds.
     """
     raw = executor.raw
-    if raw.in_transaction:
-        raw.rollback()
-    schema_state: int | None = None
+    if _unless_busy(executor.halves.are_possible):
+        return None
     if executor.journal is not None:
         _unless_busy(executor.journal.began)
-        schema_state = executor.journal.schema_state
-    if _unless_busy(partial(executor.halves.are_possible, schema_state)):
-        return None
     if begun is not None:
         begun()
     before = raw.total_changes
@@ -166,8 +171,7 @@ def _commit_at_once(
         return None
     finally:
         executor.commits_itself = False
-    if executor.journal is not None:
-        executor.journal.committed()
+    _note_commit(executor)
     return [_NOTHING] * len(works)
 
 
@@ -181,10 +185,10 @@ def _left_nothing(error: BaseException, *, has_counted: bool) -> bool:
     return not name.startswith("SQLITE_IOERR")
 
 
-def _begin(raw: sqlite3.Connection) -> None:
-    if raw.in_transaction:
-        raw.rollback()
-    _unless_busy(partial(raw.execute, "BEGIN IMMEDIATE"))
+def _note_commit(executor: SqliteExecutor) -> None:
+    executor.schema.committed()
+    if executor.journal is not None:
+        executor.journal.committed()
 
 
 def _unless_busy(ask: Callable[[], T]) -> T:
@@ -288,8 +292,7 @@ def _commit(
     raw = executor.raw
     try:
         commit(raw)
-        if executor.journal is not None:
-            executor.journal.committed()
+        _note_commit(executor)
     except (sqlite.Error, OutcomeUnknownError) as exc:
         if len(alive) == 1 or isinstance(exc, OutcomeUnknownError):
             for position in alive:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from agent_system.database.plans import Plan
+    from agent_system.database.schema_watch import SchemaWatch
 
 __all__ = ["HalfStatements", "require_all"]
 
@@ -28,24 +29,17 @@ _BY_HALF = re.compile(
 class HalfStatements:
     """What one connection knows of them."""
 
-    __slots__ = ("_are_possible", "_raw", "_state", "_version")
+    __slots__ = ("_are_possible", "_raw", "_schema", "_version")
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, schema: SchemaWatch) -> None:
         self._raw = raw
+        self._schema = schema
         self._version: int | None = None
         self._are_possible = False
-        self._state: int | None = None
 
-    def are_possible(self, schema_state: int | None = None) -> bool:
-        """Whether there are any; the schema is read again when it has changed, whoever changed it.
-
-        Args:
-            schema_state: As long as it is the same one, nobody can have changed the schema; None: nobody can tell.
-        """
-        if schema_state is not None and schema_state == self._state:
-            return self._are_possible
-        self._state = schema_state
-        (version,) = self._raw.execute("PRAGMA schema_version").fetchone()
+    def are_possible(self) -> bool:
+        """Whether there are any; the schema is read again when it has changed, whoever changed it."""
+        version = self._schema.look()
         if version != self._version:
             rows = self._raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
             self._are_possible = any(_BY_HALF.search(sql) for (sql,) in rows)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["in_parts", "is_one_part", "repeat_marked_values", "repeat_numbered_values"]
+__all__ = ["MOST_ROWS", "in_parts", "is_one_part", "repeat_marked_values", "repeat_numbered_values"]
 
 # Twice as many gain little more. Any number of rows up to here is one statement: beside others who compute each of them
 # waits for its turn. The connection keeps it once so many rows have come together: 60 KB on average for 19 columns.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_system.database.driver import sqlite
-from agent_system.database.many_rows import repeat_marked_values
+from agent_system.database.many_rows import is_one_part, repeat_marked_values
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.plans import Plan
 
-__all__ = ["PairedInserts"]
+__all__ = ["PairedInserts", "are_pairs"]
 
 # https://sqlite.org/limits.html (SQLITE_MAX_COLUMN).
 MOST_COLUMNS = 2_000
@@ -30,6 +30,11 @@ MOST_COLUMNS_IN_ALL = 20_000
 # Of more rows than that only powers of two are pairs: that few views do for any number of callers.
 FEW_ROWS = 16
 INSERT = "INSERT INTO temp."
+
+
+def are_pairs(rows: int) -> bool:
+    """Whether so many rows can be one statement with their companions."""
+    return is_one_part(rows) and (rows <= FEW_ROWS or rows.bit_count() == 1)
 
 
 class PairedInserts:
@@ -46,7 +51,7 @@ class PairedInserts:
 
         None inside of a transaction, and where it cannot be one statement.
         """
-        if self._raw.in_transaction or (rows > FEW_ROWS and rows.bit_count() != 1):
+        if self._raw.in_transaction or not are_pairs(rows):
             return None
         key = (one.sql, other.sql, rows)
         found = self._statements.get(key)

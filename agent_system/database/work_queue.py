@@ -10,7 +10,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent_system.database.groups import kind_of
+from agent_system.database.groups import seem_one_statement
+from agent_system.database.many_rows import MOST_ROWS
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,7 +24,7 @@ __all__ = ["Mark", "WaitingWork", "WorkQueue"]
 # Below, a second commit and the hand-over of the interpreter between two threads, 0.3 ms, cost what waiting costs.
 LEAST_SECONDS = 0.0005
 SMALLEST_HALF = 16
-# Rows are written in powers of two (`many_rows.py`), so that a multiple of this is few statements.
+# Of few sizes, because a connection keeps a statement for each (`many_rows.py`, `pairs.py`).
 STEP = 16
 
 
@@ -92,18 +93,18 @@ class WorkQueue:
         """Learn from a group that is done, whether halves are worth it."""
         busy = ended.processor_seconds - begun.processor_seconds
         idle = ended.seconds - begun.seconds - busy
-        # The statements of all callers: of those in the group, and of those who have come meanwhile.
-        of_all = busy * (len(group) + len(self._works)) / len(group)
-        self._divides = max(idle, 2 * LEAST_SECONDS) < of_all and _are_one_statement(group)
+        # All callers: those in the group, and those who have come meanwhile.
+        callers = len(group) + len(self._works)
+        is_worth_it = max(idle, 2 * LEAST_SECONDS) < busy * callers / len(group)
+        # Of many statements each would make the threads wait for each other again.
+        self._divides = is_worth_it and seem_one_statement(group[0].work, group[-1].work, _half(callers))
 
     def _size(self, callers: int) -> int:
         if not self._divides or callers < 2 * SMALLEST_HALF:
             return self.group_size
-        return min(self.group_size, -(-callers // 2 // STEP) * STEP)
+        return min(self.group_size, _half(callers))
 
 
-def _are_one_statement(group: Sequence[WaitingWork]) -> bool:
-    """Whether a group was one statement, as it seems; of many, each makes the threads wait for each other again."""
-    first, last = group[0].work, group[-1].work
-    kind = kind_of(first)
-    return kind is not None and kind == kind_of(last) and getattr(first, "is_one_statement", False)
+def _half(callers: int) -> int:
+    """How many of so many travel together while the others prepare."""
+    return min(-(-callers // 2 // STEP) * STEP, MOST_ROWS)

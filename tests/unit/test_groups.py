@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.groups import GroupBusyError, commit_group
+from agent_system.database.many_rows import is_one_part
 from agent_system.database.plans import Plan
 from agent_system.errors import DatabaseBusyError, OutcomeUnknownError, TransactionError
 
@@ -132,7 +133,8 @@ class Note:
 class Single(Note):
     """One that says that it is one statement, with its neighbours too."""
 
-    is_one_statement = True
+    def is_one_statement(self, count: int) -> bool:
+        return is_one_part(count)
 
 
 def titles(path: Path) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.groups import commit_group
+from agent_system.database.pairs import are_pairs
 from agent_system.database.plans import Plan
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ NOTE, EVENT = plan("notes", "id", "title", "value"), plan("events", "note", "dat
 class Noted:
     """A note with its event."""
 
-    is_one_statement = True
-
     def __init__(self, key: int, title: Any, value: Any = None) -> None:
         self.row = (key, title, value)
         self.event = (key, value)
@@ -54,6 +53,9 @@ class Noted:
 
     def kind(self) -> object:
         return Noted
+
+    def is_one_statement(self, count: int) -> bool:
+        return are_pairs(count)
 
     def do_with(self, executor: Executor, others: Sequence[Noted]) -> None:
         together = (self, *others)

@@ -18,10 +18,11 @@ BEGUN = Mark(10.0, 5.0)
 class Alike:
     """A work that can be done together with others of its kind."""
 
-    is_one_statement = True
-
     def __init__(self, kind: object) -> None:
         self._kind = kind
+
+    def is_one_statement(self, count: int) -> bool:
+        return count <= 64
 
     def __call__(self, executor: object) -> None:
         del executor

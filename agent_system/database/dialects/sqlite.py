@@ -109,10 +109,10 @@ class SqliteBackend:
         if self._settings.inline_reads:
             arguments = sqlite_connection_arguments(self._url, self._settings, **self._observed)
             self._inline = InlineReader(*arguments, self._courtesy)
-        if self._settings.hot_cache_size:
-            self.cache = await self._reading.lane.run(self._open_cache)
-            self._keep_journal()
         self._wal_index = await self._reading.lane.run(WalIndex.of, self._path)
+        if self._settings.hot_cache_size and self._wal_index is not None:
+            self.cache = await self._reading.lane.run(self._open_cache, self._wal_index)
+        self._watch()
         self._checkpointer = Checkpointer(
             self._path, self._turn, self._lanes, settings=self._settings, index=self._wal_index
         )
@@ -152,18 +152,18 @@ class SqliteBackend:
 
     async def _reopen_writer(self) -> tuple[Lane, SqliteExecutor]:
         self._writing = await self._replace(self._writing, writes=True)
-        self._keep_journal()
+        self._watch()
         await self._writing.lane.run(self._checkpointer.keep_length, self._writing.lane.raw)
         return self._writing.lane, self._writing.executor
 
-    def _keep_journal(self) -> None:
-        post = self._writing
-        post.executor.journal = None if self.cache is None else CommitJournal(self.cache, post.lane.raw)
+    def _watch(self) -> None:
+        """Let the writer note what others commit, and what it commits itself."""
+        executor = self._writing.executor
+        executor.schema.index = self._wal_index
+        if self.cache is not None:
+            executor.journal = CommitJournal(self.cache, executor.raw, executor.schema)
 
-    def _open_cache(self) -> HotCache | None:
-        index = WalIndex.of(self._path)
-        if index is None:
-            return None
+    def _open_cache(self, index: WalIndex) -> HotCache:
         return HotCache(index, TableEffects(self._reading.lane.raw), self._settings.hot_cache_size, self._courtesy)
 
     async def close(self) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent_system.database.groups import kind_of
 from agent_system.database.half_statements import require_all
+from agent_system.database.many_rows import is_one_part
+from agent_system.database.pairs import are_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -74,10 +76,11 @@ class Insertion:
             self.values[self.made[0]] = key
         return key is not None
 
-    @property
-    def is_one_statement(self) -> bool:
-        """Whether it is, and with others of its kind still is."""
-        return self.event is None or not self.made
+    def is_one_statement(self, count: int) -> bool:
+        """Whether so many of its kind are."""
+        if self.event is None:
+            return is_one_part(count)
+        return not self.made and are_pairs(count)
 
     def encode_late(self) -> None:
         """Take the values that only the unit of work knows."""
