@@ -63,11 +63,11 @@ class QuickSearch(Generic[Row]):
         """
         words = self._words.words_of(db, query)
         if words and (wanted.names_a_scope or db.is_scoped):
-            own = await self._of_scope(db, words, wanted)
+            own = await self._of_scope(db, words, wanted, limit + 1)
             if own is None:
                 return None
             its, found = own
-            return found[: limit + 1], await self.reads.rows(db, its, [one.key for one in found[:limit]])
+            return found, await self.reads.rows(db, its, [one.key for one in found[:limit]])
         bound = await self.reads.bound(db, wanted) if words else None
         if bound is None:
             return None
@@ -89,7 +89,7 @@ class QuickSearch(Generic[Row]):
         """The best rows, the best first, so many at least where there are; None when memory cannot tell."""
         words = self._words.words_of(db, query)
         if words and (wanted.names_a_scope or db.is_scoped):
-            own = await self._of_scope(db, words, wanted)
+            own = await self._of_scope(db, words, wanted, enough)
             return None if own is None else own[1]
         bound = await self.reads.bound(db, wanted) if words else None
         if bound is None:
@@ -107,13 +107,14 @@ class QuickSearch(Generic[Row]):
         return None if bound is None else partial(self.reads.owners, db, bound)
 
     async def _of_scope(
-        self, db: DatabaseManager, words: list[str], wanted: Wanted
+        self, db: DatabaseManager, words: list[str], wanted: Wanted, count: int
     ) -> tuple[Bound, list[Found]] | None:
+        """The condition for the rows of a scope, and the best of them, at most so many."""
         own = await self.reads.own(db, wanted, MOST_OF_SCOPE)
         if own is None:
             return None
         bound, keys = own
-        best = await self._words.best_among(db, words, keys, MOST_FOUND)
+        best = await self._words.best_among(db, words, keys, count)
         return None if best is None else (bound, [Found.by("text", *one) for one in zip(*best, strict=True)])
 
     async def _of_all(
