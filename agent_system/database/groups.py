@@ -290,6 +290,10 @@ def _commit(
     executor: SqliteExecutor, works: Sequence[Work[Any]], alive: Sequence[int], outcomes: list[Outcome]
 ) -> list[Outcome]:
     raw = executor.raw
+    if not alive:
+        # `total_changes` counts what was taken back, so that the journal would take another one's commit for this one.
+        raw.rollback()
+        return outcomes
     try:
         commit(raw)
         _note_commit(executor)

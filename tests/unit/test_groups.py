@@ -321,6 +321,13 @@ def test_a_failure_half_way_takes_back_its_own_work_alone(
     assert raw.execute("PRAGMA user_version").fetchone() == (0,)
 
 
+def test_where_all_fail_nothing_is_committed(executor: SqliteExecutor, raw: Connection, path: Path) -> None:
+    outcomes = commit_group(executor, [failing(LookupError(), "INSERT INTO notes (title) VALUES ('half')")] * 2)
+
+    assert [type(outcome.error) for outcome in outcomes] == [LookupError] * 2
+    assert (raw.count("COMMIT"), raw.in_transaction, titles(path)) == (0, False, [])
+
+
 def test_one_bad_row_among_64_good_ones_fails_alone(executor: SqliteExecutor, path: Path) -> None:
     works = [add(f"{number}") for number in range(64)]
     works[20:20] = [sql("INSERT INTO notes (title) VALUES ('twice'), ('twice')")]
