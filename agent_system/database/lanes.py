@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import aiosqlite
 
-__all__ = ["STOPPED", "Lane", "uncancelled"]
+__all__ = ["STOPPED", "Lane", "roll_back", "uncancelled"]
 
 CLOSED = "Connection closed"
 STOPPED = "a unit of work raised StopIteration"
@@ -169,3 +169,9 @@ class Lane:
                 if call.running:
                     self.raw.interrupt()
             raise
+
+
+def roll_back(lane: Lane) -> None:
+    """Take back what is open on a lane, if anything is; for the lane's thread."""
+    if lane.raw.in_transaction:
+        lane.raw.rollback()

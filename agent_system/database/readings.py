@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent_system.database.adapter import begin_on
+from agent_system.database.lanes import roll_back
 from agent_system.errors import TransactionTimeoutError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Reading:
         """End it; what its session does next is refused."""
         self.is_ended = True
         # Behind the statement that runs, before the next one.
-        self.lane.post(_rollback, self.lane).add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.lane.post(roll_back, self.lane).add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 class Readings:
@@ -109,8 +110,3 @@ class ReadingTurn:
                 "AGENT_SYSTEM_WAL_LIMIT_MIB, and was ended; read in several sessions, or a page at a time"
             )
             raise TransactionTimeoutError(message)
-
-
-def _rollback(lane: Lane) -> None:
-    if lane.raw.in_transaction:
-        lane.raw.rollback()

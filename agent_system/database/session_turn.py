@@ -11,6 +11,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.lanes import roll_back
 from agent_system.errors import TransactionTimeoutError
 
 if TYPE_CHECKING:
@@ -109,9 +110,4 @@ class SessionTurn:
                 self.release()
 
         # Sent to the thread at once: a BEGIN that comes later comes behind it.
-        lane.post(_rollback, lane).add_done_callback(release)
-
-
-def _rollback(lane: Lane) -> None:
-    if lane.raw.in_transaction:
-        lane.raw.rollback()
+        lane.post(roll_back, lane).add_done_callback(release)

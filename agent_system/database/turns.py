@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from agent_system.database.driver import is_busy, sqlite
-from agent_system.database.lanes import uncancelled
+from agent_system.database.lanes import roll_back, uncancelled
 from agent_system.errors import DatabaseBusyError, TransactionError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Turn:
             await self._begin_immediate(lane)
         except BaseException:
             try:
-                await uncancelled(lane.run(_rollback, lane))
+                await uncancelled(lane.run(roll_back, lane))
             finally:
                 self.release()
             raise
@@ -175,8 +175,3 @@ def _try_begin(lane: Lane) -> bool:
             return False
         raise
     return True
-
-
-def _rollback(lane: Lane) -> None:
-    if lane.raw.in_transaction:
-        lane.raw.rollback()
