@@ -4,7 +4,8 @@ It is never older than the last commit of any process that ended before the read
 state of the file, told by the header of the WAL index (`wal_index.py`):
 
 - A read compares the header first and looks into the cache then; a header that has changed is a miss.
-- A row is taken in only if the header was the same before and after it was read.
+- A row is taken in only if the header was the same before and after it was read, and if no commit of this process is
+  about to be adopted: who adopts may have to wait for the interpreter, and all other rows are good until then.
 - A group commit of this process that has changed something raises the header by one commit. It is known which rows its
   plans have touched, so those are dropped and the new header is adopted. Whatever touches rows in another way (a
   session, a transaction, a statement that is no plan, another process) leaves a header that nobody adopts: the next row
@@ -23,6 +24,7 @@ import threading
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.inline import Courtesy
 from agent_system.database.schema_watch import SchemaWatch
 from agent_system.database.wal_index import WalIndex, follows
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent_system.database.hydration import Hydrator, Mould
-    from agent_system.database.inline import Courtesy
     from agent_system.database.plans import Plan
 
 __all__ = ["CommitJournal", "HotCache", "TableEffects"]
@@ -66,7 +67,7 @@ class HotCache:
     The event loop's thread reads and fills, the writer's thread adopts its commits.
     """
 
-    def __init__(self, index: WalIndex, effects: TableEffects, limit: int, courtesy: Courtesy) -> None:
+    def __init__(self, index: WalIndex, effects: TableEffects, limit: int) -> None:
         self._index = index
         self.effects = effects
         """What a write changes besides its own rows; used on the writer's thread only."""
@@ -75,9 +76,10 @@ class HotCache:
         self._rows = 0
         self._moulded: deque[_Entry] = deque()
         self._without_mould = 0
-        self.courtesy = courtesy
+        self.courtesy = Courtesy()
         """Tells after which of the hits the loop's other tasks shall have their turn."""
         self._valid_at = b""
+        self._awaited: bytes | None = None
         self._guard = threading.Lock()
         self.hits = 0
         """How many lookups were answered here."""
@@ -145,6 +147,8 @@ class HotCache:
             if self._index.header() != read_at:
                 return
             if self._valid_at != read_at:
+                if self._valid_at == self._awaited and follows(self._valid_at, read_at):
+                    return
                 self._clear()
                 self._valid_at = read_at
             table, identity = key
@@ -155,6 +159,10 @@ class HotCache:
             if self._rows > self._limit:
                 self._rows -= 1
                 max(self._tables.values(), key=len).popitem(last=False)
+
+    def expect(self, before: bytes | None) -> None:
+        """Know of a group that begins at this state and may be adopted; None: there is none any more."""
+        self._awaited = before
 
     def adopt(self, before: bytes, touched: Iterable[tuple[Plan, Any]]) -> None:
         """Note a commit of this process that has changed something.
@@ -224,6 +232,7 @@ class CommitJournal:
         self._changes_before = self._raw.total_changes
         self._touched.clear()
         self._is_recording = True
+        self._cache.expect(self._before)
 
     def note(self, plan: Plan, parameters: Any) -> None:
         """A plan is about to write."""
@@ -233,6 +242,10 @@ class CommitJournal:
     def note_unknown(self) -> None:
         """A statement may write whose rows are not known: this commit is not adopted."""
         self._is_recording = False
+
+    def ended(self) -> None:
+        """The group has come to its end, whether it was committed or not."""
+        self._cache.expect(None)
 
     def committed(self) -> None:
         """The commit has happened; nothing here may fail."""

@@ -90,12 +90,20 @@ def commit_group(
     Raises:
         GroupBusyError: The lock could not be had within the connection's busy timeout; nothing was run.
     """
+    if executor.raw.in_transaction:
+        executor.raw.rollback()
+    try:
+        outcomes = _commit_at_once(executor, works, begun) if works and _are_one_statement(works) else None
+        return _commit_in_transaction(executor, works, begun) if outcomes is None else outcomes
+    finally:
+        if executor.journal is not None:
+            executor.journal.ended()
+
+
+def _commit_in_transaction(
+    executor: SqliteExecutor, works: Sequence[Work[Any]], begun: Callable[[], None] | None
+) -> list[Outcome]:
     raw = executor.raw
-    if raw.in_transaction:
-        raw.rollback()
-    outcomes = _commit_at_once(executor, works, begun) if works and _are_one_statement(works) else None
-    if outcomes is not None:
-        return outcomes
     outcomes = [_NOTHING] * len(works)
     alive = list(range(len(works)))
     isolate = False

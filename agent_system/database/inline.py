@@ -78,7 +78,7 @@ class Courtesy:
 class InlineReader:
     """A connection of the event loop's own thread, for lookups by key."""
 
-    def __init__(self, database: str, options: ConnectionOptions, courtesy: Courtesy) -> None:
+    def __init__(self, database: str, options: ConnectionOptions) -> None:
         self._raw: sqlite3.Connection = open_connection(database, options)
         self._raw.execute("PRAGMA busy_timeout = 0")
         self._raw.execute("PRAGMA query_only = ON")
@@ -88,7 +88,7 @@ class InlineReader:
         self._paused_until = 0.0
         self._pause_seconds = PAUSE_SECONDS
         self._until_forgiven = 0
-        self._courtesy = courtesy
+        self._courtesy = Courtesy()
         self.reads = 0
         """How many lookups were answered here."""
         self.refusals = 0

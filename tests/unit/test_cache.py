@@ -16,7 +16,6 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.executor import SqliteExecutor
-from agent_system.database.inline import Courtesy
 from agent_system.database.plans import Plan, compile_plan
 from agent_system.database.schema_watch import SchemaWatch
 from agent_system.database.wal_index import COUNTER, HEADER_BYTES
@@ -83,7 +82,7 @@ class Cached:
         self.effects = Effects()
         index: Any = self.index
         effects: Any = self.effects
-        self.cache = HotCache(index, effects, limit, Courtesy())
+        self.cache = HotCache(index, effects, limit)
         for key in (ADA, GRACE, TOOL):
             self.fill(key)
 
@@ -175,6 +174,22 @@ class TestFilling:
 
     def test_a_row_of_a_newer_state_starts_afresh(self, cached: Cached) -> None:
         cached.index.commits += 1
+        cached.fill(LINUS)
+        assert cached.found() == {LINUS}
+
+    def test_a_fill_before_an_expected_adoption_leaves_the_others_alone(self, cached: Cached) -> None:
+        before = cached.index.header()
+        cached.cache.expect(before)
+        cached.index.commits += 1
+        cached.fill(LINUS)
+        assert cached.found() == set()
+        cached.cache.adopt(before, [(UPDATE_USER, ["ada"])])
+        assert cached.found() == {GRACE, TOOL}
+
+    def test_an_expected_adoption_that_cannot_come_keeps_nobody_from_starting_afresh(self, cached: Cached) -> None:
+        before = cached.index.header()
+        cached.cache.expect(before)
+        cached.index.commits += 2
         cached.fill(LINUS)
         assert cached.found() == {LINUS}
 
