@@ -8,6 +8,7 @@ the turn back after the commit or rollback has really happened.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,7 @@ from agent_system.database.lanes import Lane, uncancelled
 from agent_system.errors import TransactionError
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
@@ -204,6 +206,31 @@ class FusedConnection(AsyncAdapt_aiosqlite_connection):
             turn.release()
 
 
+class _Opening:
+    """Opens a connection on its thread; aiosqlite forgets to close the one of a caller who was cancelled meanwhile."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        self._connector = connector
+        self._guard = threading.Lock()
+        self._opened: sqlite3.Connection | None = None
+        self._is_abandoned = False
+
+    def __call__(self) -> sqlite3.Connection:
+        opened = self._connector()
+        with self._guard:
+            self._opened = opened
+            if self._is_abandoned:
+                opened.close()
+        return opened
+
+    def abandon(self) -> None:
+        """Close what has been opened, or as soon as it is."""
+        with self._guard:
+            self._is_abandoned = True
+            if self._opened is not None:
+                self._opened.close()
+
+
 class FusedDBAPI(AsyncAdapt_aiosqlite_dbapi):
     """The module object for `create_async_engine(module=...)`."""
 
@@ -212,7 +239,12 @@ class FusedDBAPI(AsyncAdapt_aiosqlite_dbapi):
 
     def connect(self, *_args: Any, **arguments: Any) -> FusedConnection:
         """Open a connection on a thread of its own."""
-        connection = aiosqlite.Connection(arguments["connector"], iter_chunk_size=64)
+        opening = _Opening(arguments["connector"])
+        connection = aiosqlite.Connection(opening, iter_chunk_size=64)
         # A program that forgets disconnect() must still be able to end.
         connection._thread.daemon = True  # noqa: SLF001 (guarded by tests/unit/test_private_api.py)
-        return FusedConnection(self, await_only(connection))
+        try:
+            return FusedConnection(self, await_only(connection))
+        except BaseException:
+            opening.abandon()
+            raise

@@ -1,13 +1,15 @@
-"""Which database a path or URL means, and how a wrong one is told."""
+"""Which database a path or URL means, how a wrong one is told, and what becomes of a connection that nobody wants."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import sys
+import threading
 import traceback
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
+# Far longer than anything here takes.
+SECONDS = 10
 
 
 @pytest.mark.parametrize(
@@ -158,3 +162,28 @@ def test_without_its_driver_postgresql_is_a_missing_extra(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(MissingExtraError, match=r"pip install .*postgres"):
         create_engine(resolve_url("postgresql://host/name"), DatabaseSettings())
+
+
+async def test_what_a_cancelled_connect_has_opened_is_closed(tmp_path: Path) -> None:
+    opening, go_on, closing = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(sqlite3.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            opening.set()
+            go_on.wait(SECONDS)
+            super().__init__(*arguments, **options)
+
+        def close(self) -> None:
+            closing.set()
+            super().close()
+
+    engine = create_engine(resolve_url(tmp_path / "slow.db"), DatabaseSettings(), connection_class=Slow)
+    connecting = asyncio.ensure_future(engine.connect().start())
+    assert await asyncio.to_thread(opening.wait, SECONDS)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    go_on.set()
+
+    assert await asyncio.to_thread(closing.wait, SECONDS)
+    await engine.dispose()

@@ -80,17 +80,26 @@ def _open(path: Path, folder: Path) -> LegacyFile:
     copy = folder / "source.db"
     _lengthen(copy)
     try:
-        connection = sqlite.connect(
-            f"file:{quote(str(copy))}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
-        )
-        connection.text_factory = _decode
-        # Of the copy nothing shall be changed but what recovering its log takes.
-        connection.execute("PRAGMA query_only = ON").fetchall()
-        connection.execute("PRAGMA cache_size = -16384").fetchall()
+        connection = _connect(copy)
     except sqlite.Error as exc:
         message = f"{path}: cannot be opened as a SQLite database ({exc})"
         raise ImportFileError(message, path=str(path)) from exc
     return LegacyFile(path, digest, folder, connection)
+
+
+def _connect(copy: Path) -> Any:
+    connection = sqlite.connect(
+        f"file:{quote(str(copy))}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.text_factory = _decode
+        # Of the copy nothing shall be changed but what recovering its log takes.
+        connection.execute("PRAGMA query_only = ON").fetchall()
+        connection.execute("PRAGMA cache_size = -16384").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _decode(text: bytes) -> str:
