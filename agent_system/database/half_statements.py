@@ -48,7 +48,7 @@ class HalfStatements:
 
 
 def require_all(plan: Plan, written: int, rows: int) -> None:
-    """Raise IntegrityError when a trigger has left rows of an insert out: nobody would be told, or the wrong keys."""
+    """Raise IntegrityError when a trigger has left rows out: their callers would be told that they are written."""
     if written != rows:
         message = f"a trigger has left {rows - written} of {rows} rows of {plan.writes} out; nothing was written"
         raise IntegrityError(message, table=plan.writes)

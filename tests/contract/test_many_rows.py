@@ -104,23 +104,27 @@ async def test_each_of_many_that_are_made_at_once_has_its_event(em: EntityManage
 
 
 SPAM = {
-    "sqlite": ["CREATE TRIGGER no_{0} BEFORE INSERT ON {0} WHEN NEW.{1} = 'spam' BEGIN SELECT RAISE(IGNORE); END"],
+    "sqlite": ["CREATE TRIGGER no_{0}_{2} BEFORE {2} ON {0} WHEN NEW.{1} = 'spam' BEGIN SELECT RAISE(IGNORE); END"],
     "postgresql": [
-        """CREATE FUNCTION no_{0}() RETURNS trigger LANGUAGE plpgsql
+        """CREATE FUNCTION no_{0}_{2}() RETURNS trigger LANGUAGE plpgsql
             AS $$BEGIN IF NEW.{1} = 'spam' THEN RETURN NULL; END IF; RETURN NEW; END$$""",
-        "CREATE TRIGGER no_{0} BEFORE INSERT ON {0} FOR EACH ROW EXECUTE FUNCTION no_{0}()",
+        "CREATE TRIGGER no_{0}_{2} BEFORE {2} ON {0} FOR EACH ROW EXECUTE FUNCTION no_{0}_{2}()",
     ],
 }
+
+
+async def leave_out_spam(database: DatabaseManager, table: str, column: str, verb: str) -> None:
+    async with database.transaction() as transaction:
+        connection = await transaction.connection()
+        for statement in SPAM[database.dialect.name]:
+            await connection.execute(text(statement.format(table, column, verb)))
 
 
 async def test_a_row_that_a_trigger_leaves_out_is_refused_and_the_others_are_told_their_own_keys(
     em: EntityManager, database: DatabaseManager
 ) -> None:
-    async with database.transaction() as transaction:
-        connection = await transaction.connection()
-        for names in (("messages", "content"), ("agents", "name")):
-            for statement in SPAM[database.dialect.name]:
-                await connection.execute(text(statement.format(*names)))
+    for table, column in (("messages", "content"), ("agents", "name")):
+        await leave_out_spam(database, table, column, "INSERT")
     texts = ["one", "spam", "two", "three"]
     messages = await asyncio.gather(
         *(em.messages.create({"role": "user", "content": one}) for one in texts), return_exceptions=True
@@ -135,6 +139,20 @@ async def test_a_row_that_a_trigger_leaves_out_is_refused_and_the_others_are_tol
     assert sorted(one.content for one in stored) == ["one", "three", "two"]
     events = await em.events.find(event_type="agent.created")
     assert sorted((event.after or {})["name"] for event in events) == ["one", "three", "two"]
+
+
+async def test_a_change_that_a_trigger_leaves_out_is_refused_and_leaves_no_event(
+    em: EntityManager, database: DatabaseManager
+) -> None:
+    await leave_out_spam(database, "agents", "description", "UPDATE")
+    agents = await em.agents.create_many([{"name": f"agent {n}"} for n in range(3)])
+    texts = ["one", "spam", "two"]
+    updates = [em.agents.update(agent.id, {"description": one}) for agent, one in zip(agents, texts, strict=True)]
+    made = await asyncio.gather(*updates, return_exceptions=True)
+
+    assert [isinstance(one, IntegrityError) for one in made] == [False, True, False]
+    assert [agent.description for agent in await em.agents.find()] == ["one", None, "two"]
+    assert await em.events.count(event_type="agent.updated") == 2
 
 
 async def test_of_many_updates_at_once_each_has_its_event_and_its_own_answer(em: EntityManager) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
+from agent_system.database.half_statements import require_all
 from agent_system.database.plans import shared_plans
 from agent_system.errors import ConflictError, NotFoundError, ValidationError
 from agent_system.managers.core.audit import AuditTrail
@@ -286,7 +287,7 @@ class RowStore(Generic[Row]):
         plan = self.plans.update(tuple(changes), raises_version=self.counts_changes, returning=False)
         values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
         parameters = self.encode(plan, values)
-        executor.change(plan, parameters)
+        require_all(plan, executor.change(plan, parameters), 1)
         self._normalise(changes, plan, parameters, prefix="set_")
         after = {**before, **changes}
         if self.counts_changes:
