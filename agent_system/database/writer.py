@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -67,6 +68,7 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._sent: list[WaitingWork] = []
+        self._done: deque[tuple[list[WaitingWork], Sequence[Outcome]]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -87,6 +89,9 @@ class Writer:
             await self._space.wait()
             if self._closed:
                 raise NotConnectedError
+        if self._done:
+            # What tells of them waits behind everybody who is to run in this round of the loop and in the next.
+            self._answer()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.add(WaitingWork(work, future))
@@ -147,6 +152,7 @@ class Writer:
             if begun is not None:
                 self._queue.measure(group, begun, Mark.now())
             self._announce()
+            self._done.append((group, outcomes))
             if self._turn.is_wanted or _are_of_broken(outcomes):
                 return outcomes
             following = self._queue.take(unanswered=len(group))
@@ -154,7 +160,7 @@ class Writer:
                 return outcomes
             if len(following) > 1:
                 self._lane.nearness.roam()
-            answer = partial(loop.call_soon_threadsafe, self._resolve, group, outcomes)
+            answer = partial(loop.call_soon_threadsafe, self._answer)
             group = following
 
     def _commit_answering(self, group: Sequence[WaitingWork], answer: Callable[[], object] | None) -> Sequence[Outcome]:
@@ -184,7 +190,7 @@ class Writer:
         if outcomes is None:
             self._task = asyncio.get_running_loop().create_task(self._try_on_new_connection(group))
             return
-        self._resolve(group, outcomes)
+        self._answer()
         if _are_of_broken(outcomes):
             self._task = asyncio.get_running_loop().create_task(self._renew())
         else:
@@ -254,6 +260,10 @@ class Writer:
         group = self._queue.take(limit)
         self._space.set()
         return group
+
+    def _answer(self) -> None:
+        while self._done:
+            self._resolve(*self._done.popleft())
 
     def _resolve(self, group: list[WaitingWork], outcomes: Sequence[Outcome]) -> None:
         self._space.set()
