@@ -23,7 +23,7 @@ from agent_system.database.own_time import OwnTime
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from agent_system.database.driver import ConnectionOptions
     from agent_system.database.plans import Plan
@@ -42,19 +42,22 @@ READS_UNTIL_FORGIVEN = 256
 INSTRUCTIONS_BETWEEN_LOOKS = 200
 # 32 lookups of 10 µs keep the loop for a third of a millisecond.
 READS_BETWEEN_YIELDS = 32
+# A write is told of after three or four rounds of the loop, so that all that lengthens one delays it as many times.
+READS_BESIDE_WRITES = 2
 
 
 class Courtesy:
-    """Tells after which of the reads that do not suspend the other tasks shall have their turn."""
+    """Tells after which of the reads that do not suspend the other tasks shall have their turn.
 
-    __slots__ = ("_is_over", "_left", "_stopped_seconds")
+    Args:
+        is_written: Tells whether somebody waits for a write.
+    """
 
-    _is_over: bool
-    _left: int
-    _stopped_seconds: float
+    __slots__ = ("_is_over", "_is_written", "_left", "_stopped_seconds")
 
-    def __init__(self) -> None:
-        self._begin()
+    def __init__(self, is_written: Callable[[], bool]) -> None:
+        self._is_written = is_written
+        self._is_over, self._left, self._stopped_seconds = False, READS_BETWEEN_YIELDS, 0.0
 
     def is_due(self, seconds: float = 0.0) -> bool:
         """Count one read, which stopped the loop for so long; whether it is time to let the others run."""
@@ -71,14 +74,14 @@ class Courtesy:
 
     def _begin(self) -> None:
         self._is_over = False
-        self._left = READS_BETWEEN_YIELDS
+        self._left = READS_BESIDE_WRITES if self._is_written() else READS_BETWEEN_YIELDS
         self._stopped_seconds = 0.0
 
 
 class InlineReader:
     """A connection of the event loop's own thread, for lookups by key."""
 
-    def __init__(self, database: str, options: ConnectionOptions) -> None:
+    def __init__(self, database: str, options: ConnectionOptions, courtesy: Courtesy) -> None:
         self._raw: sqlite3.Connection = open_connection(database, options)
         self._raw.execute("PRAGMA busy_timeout = 0")
         self._raw.execute("PRAGMA query_only = ON")
@@ -88,7 +91,7 @@ class InlineReader:
         self._paused_until = 0.0
         self._pause_seconds = PAUSE_SECONDS
         self._until_forgiven = 0
-        self._courtesy = Courtesy()
+        self._courtesy = courtesy
         self.reads = 0
         """How many lookups were answered here."""
         self.refusals = 0

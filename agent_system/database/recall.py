@@ -7,12 +7,13 @@ as long. What they make sure of is made sure of here in one place; whatever is n
 from __future__ import annotations
 
 import asyncio
+from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent_system.database.transactions import open_transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from agent_system.database.cache import HotCache
     from agent_system.database.hydration import Hydrator
@@ -33,9 +34,10 @@ class Recall(Protocol):
         """Whether a row that was found shall be given `later`; to be asked once for each."""
 
 
-async def later(row: Row) -> Row:
+@coroutine
+def later(row: Row) -> Generator[None, None, Row]:
     """Return what was found when the other tasks have had their turn."""
-    await asyncio.sleep(0)
+    yield  # What `asyncio.sleep(0)` does, in one object instead of three.
     return row
 
 

@@ -77,6 +77,11 @@ class Writer:
         """How many writes wait for their group now."""
         return len(self._queue)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a write waits or is under way."""
+        return not self._idle.is_set()
+
     async def submit(self, work: Work[T]) -> T:
         """Run one work in the next group and return its value after the commit.
 

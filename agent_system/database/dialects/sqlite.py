@@ -32,7 +32,7 @@ from agent_system.database.engine import (
     sqlite_connection_arguments,
 )
 from agent_system.database.executor import SqliteExecutor
-from agent_system.database.inline import InlineReader
+from agent_system.database.inline import Courtesy, InlineReader
 from agent_system.database.readings import Readings, ReadingTurn
 from agent_system.database.session_turn import SessionTurn
 from agent_system.database.translate import FAILURES, translate, translated
@@ -92,7 +92,7 @@ class SqliteBackend:
         self.cache: HotCache | None = None
         self._wal_index: WalIndex | None = None
         self._renewal: asyncio.Task[None] | None = None
-        self._readings = Readings()
+        self._readings, self._courtesy = Readings(), Courtesy(lambda: self._writer.is_busy)
         self._upkeep = SqliteUpkeep(self._path, self._turn, self._lanes, self._readings, settings=settings)
 
     @property
@@ -107,7 +107,8 @@ class SqliteBackend:
         self._writing = await self._check_out(writes=True)
         self._reading = await self._check_out(writes=False)
         if self._settings.inline_reads:
-            self._inline = InlineReader(*sqlite_connection_arguments(self._url, self._settings, **self._observed))
+            arguments = sqlite_connection_arguments(self._url, self._settings, **self._observed)
+            self._inline = InlineReader(*arguments, self._courtesy)
         self._wal_index = await self._reading.lane.run(WalIndex.of, self._path)
         if self._settings.hot_cache_size and self._wal_index is not None:
             self.cache = await self._reading.lane.run(self._open_cache, self._wal_index)
@@ -163,7 +164,7 @@ class SqliteBackend:
             executor.journal = CommitJournal(self.cache, executor.raw, executor.schema)
 
     def _open_cache(self, index: WalIndex) -> HotCache:
-        return HotCache(index, TableEffects(self._reading.lane.raw), self._settings.hot_cache_size)
+        return HotCache(index, TableEffects(self._reading.lane.raw), self._settings.hot_cache_size, self._courtesy)
 
     async def close(self) -> None:
         """Finish accepted writes, give the long check-outs back and close the pool."""

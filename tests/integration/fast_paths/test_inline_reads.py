@@ -14,6 +14,7 @@ from agent_system.database import inline
 from agent_system.database.inline import (
     PAUSE_LIMIT_SECONDS,
     PAUSE_SECONDS,
+    READS_BESIDE_WRITES,
     READS_BETWEEN_YIELDS,
     READS_UNTIL_FORGIVEN,
     SLOW_READ_SECONDS,
@@ -330,7 +331,7 @@ class TestFairness:
         assert await Ticker().count_during(look_up()) >= 5
 
     async def test_the_loop_is_never_kept_for_longer_than_a_slow_read_and_one_more(self) -> None:
-        courtesy = Courtesy()
+        courtesy = Courtesy(lambda: False)
         stopped = 0.0
         for took in [0.0001, 0.0019, 0.0005, 0.0] * 100:
             stopped += took
@@ -340,11 +341,17 @@ class TestFairness:
                 stopped = 0.0
 
     async def test_whoever_reads_in_the_same_iteration_of_the_loop_yields_too(self) -> None:
-        courtesy = Courtesy()
+        courtesy = Courtesy(lambda: False)
         assert courtesy.is_due(SLOW_READ_SECONDS)
         assert courtesy.is_due()
         await asyncio.sleep(0)
         assert not courtesy.is_due()
+
+    async def test_beside_writes_they_yield_sooner(self) -> None:
+        courtesy = Courtesy(lambda: True)
+        assert courtesy.is_due(SLOW_READ_SECONDS)
+        await asyncio.sleep(0)
+        assert any(courtesy.is_due() for _ in range(READS_BESIDE_WRITES))
 
 
 class TestSwitch:
