@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agent_system.database.driver import library_verdict, sqlite
+from agent_system.database.lanes import uncancelled
 from agent_system.database.wal_index import descriptor_of
 from agent_system.errors import DatabaseBusyError
 from agent_system.settings import Durability
@@ -111,12 +112,17 @@ class Checkpointer:
             self._task = None
 
     async def checkpoint(self) -> tuple[int, int]:
-        """Run a passive checkpoint under the write lock.
+        """Run a passive checkpoint under the write lock; who is cancelled meanwhile leaves when it is over.
 
         Returns:
             Pages in the log, and pages of it that are in the database file now.
         """
         writer = await self._turn.begin_on(lambda: self._lanes()[0])
+        # Given up, it would go on beside the commits of others.
+        return await uncancelled(self._checkpoint_beside(writer))
+
+    async def _checkpoint_beside(self, writer: Lane) -> tuple[int, int]:
+        """Run it while a lane holds the lock, and end that."""
         other = self._lanes()[1]
         try:
             return await other.run(_checkpoint, other)

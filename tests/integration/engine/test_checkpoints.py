@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,6 +137,33 @@ async def test_a_checkpoint_runs_only_while_the_write_lock_is_held(
 
     assert writer_in_transaction
     assert all(writer_in_transaction)
+
+
+async def test_a_checkpoint_that_is_given_up_keeps_the_write_lock_to_its_end(
+    db: DatabaseManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, begun, may_end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def watched(_lane: Lane) -> tuple[int, int]:
+        loop.call_soon_threadsafe(begun.set)
+        may_end.wait(20)
+        return 0, 0
+
+    monkeypatch.setattr(checkpoints, "_checkpoint", watched)
+    maintaining = asyncio.create_task(checkpointer_of(db).checkpoint())
+    await begun.wait()
+    maintaining.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    # Behind whatever the cancellation has sent to the writer's thread.
+    backend: Any = db._backend
+    is_locked = await backend._writing.lane.run(lambda: writer_of(db).in_transaction)
+    may_end.set()
+    await asyncio.wait({maintaining})
+
+    assert is_locked
+    assert maintaining.cancelled()
+    await asyncio.wait_for(db.write(add("later")), 5)
 
 
 async def test_no_other_process_can_write_beside_a_checkpoint(
