@@ -13,9 +13,9 @@ from sqlalchemy.orm import class_mapper
 from uuid_utils.compat import uuid7
 
 from agent_system.database.plans import TablePlans
-from agent_system.managers.core.images import generate_image, image
+from agent_system.managers.core.images import ChangeImages, generate_image, image
 from agent_system.models import Agent, Task, Tool
-from agent_system.models.codec import decode_json
+from agent_system.models.codec import decode_json, encode_json
 from agent_system.types import AgentStatus
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def test_the_generated_image_is_the_plain_one(
     write = generate_image(columns, plan.positions, values)
 
     assert decode_json(write(values, plan.encode(values))) == image(values)
+    changed = tuple(sorted(columns.keys() - left_out))
+    assert ChangeImages(columns).writer(changed)(values) == encode_json(image({key: values[key] for key in changed}))
 
 
 def test_every_kind_of_column_has_its_text() -> None:
@@ -65,6 +67,9 @@ def test_every_kind_of_column_has_its_text() -> None:
         plan = TablePlans(entity, sqlite.dialect()).insert(list(given_values))
         write = generate_image(columns_of(entity), plan.positions, values)
         assert decode_json(write(values, plan.encode(values))) == image(values)
+        images = ChangeImages(columns_of(entity))
+        assert images.writer(tuple(values))(values) == encode_json(image(values))
+        assert images.writer(())(values) == "{}"
 
 
 def test_a_default_may_hold_what_a_template_means_something_by() -> None:

@@ -142,6 +142,14 @@ class AuditTrail:
         parameters[self._insert.positions["after"]] = after
         return parameters
 
+    def change(self, event_type: str, entity_id: object, before: str, after: str, tree_id: UUID | None) -> list[Any]:
+        """The encoded parameters of the event of a changed row, whose images are encoded already."""
+        parameters = self._begun(event_type, entity_id, tree_id)
+        places = self._insert.positions
+        parameters[places["before"]] = before
+        parameters[places["after"]] = after
+        return parameters
+
     def _begun(self, event_type: str, entity_id: object, tree_id: UUID | None) -> list[Any]:
         """What all events have."""
         parameters = list(self._templates.get(event_type) or self._template(event_type))

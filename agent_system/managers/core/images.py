@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Boolean
 
-from agent_system.models.codec import encode_json
+from agent_system.models.codec import encode_json, encode_text
 from agent_system.models.columns import Enumerated, Json, Text, UtcDateTime, Uuid
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column
 
-__all__ = ["generate_image", "image"]
+__all__ = ["ChangeImages", "generate_image", "image"]
+
+# Callers that change ever different columns shall not fill the memory.
+MOST_WRITERS = 200
 
 
 def image(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,11 +61,49 @@ def generate_image(
             f"    {name} = 'null' if {name} is None else {_text(column, name)}",
         ]
         parts.append(_literal(json.dumps(key) + ":") + "{" + name + "}")
-    lines.append("    return f'{{" + ",".join(parts) + "}}'")
-    scope: dict[str, Any] = {"quote": encode_basestring, "iso": _iso}
-    exec("\n".join(lines), scope)  # noqa: S102 (made of attribute names and defaults of our own classes)
-    write: Callable[[Mapping[str, Any], Sequence[Any]], str] = scope["write"]
+    write: Callable[[Mapping[str, Any], Sequence[Any]], str] = _made(lines, parts)
     return write
+
+
+class ChangeImages:
+    """Writes some columns of rows as `encode_json(image(values))` would, by one function for each set of columns.
+
+    Args:
+        columns: All columns of a table.
+    """
+
+    def __init__(self, columns: Mapping[str, Column[Any]]) -> None:
+        self._columns = columns
+        self._writers: dict[tuple[str, ...], Callable[[Mapping[str, Any]], str]] = {(): lambda _: "{}"}
+
+    def writer(self, names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], str]:
+        """What writes these columns of a row."""
+        return self._writers.get(names) or self._make(names)
+
+    def _make(self, names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], str]:
+        write = _generate_values({name: self._columns[name] for name in names})
+        return self._writers.setdefault(names, write) if len(self._writers) < MOST_WRITERS else write
+
+
+def _generate_values(columns: Mapping[str, Column[Any]]) -> Callable[[Mapping[str, Any]], str]:
+    lines = ["def write(values):"]
+    parts = []
+    for number, (key, column) in enumerate(columns.items()):
+        name = f"value_{number}"
+        lines += [
+            f"    {name} = values[{key!r}]",
+            f"    {name} = 'null' if {name} is None else {_text_of_value(column, name)}",
+        ]
+        parts.append(_literal(json.dumps(key) + ":") + "{" + name + "}")
+    write: Callable[[Mapping[str, Any]], str] = _made(lines, parts)
+    return write
+
+
+def _made(lines: Sequence[str], parts: Sequence[str]) -> Any:
+    end = "    return f'{{" + ",".join(parts) + "}}'"
+    scope: dict[str, Any] = {"quote": encode_basestring, "iso": _iso, "encode_text": encode_text, "encode": encode_json}
+    exec("\n".join([*lines, end]), scope)  # noqa: S102 (made of attribute names and defaults of our own classes)
+    return scope["write"]
 
 
 def _literal(text: str) -> str:
@@ -84,6 +125,13 @@ def _text(column: Column[Any], name: str) -> str:
     if isinstance(kind, Boolean):
         return f"'true' if {name} else 'false'"
     return f"repr({name})"
+
+
+def _text_of_value(column: Column[Any], name: str) -> str:
+    """The expression for the text of a value that is not None and not encoded yet."""
+    if isinstance(column.type, (Text, Enumerated)):
+        return f"quote(encode_text({name}))"
+    return _text(column, name) if isinstance(column.type, (Uuid, UtcDateTime, Boolean)) else f"encode({name})"
 
 
 # A new row has one moment in several columns.

@@ -19,7 +19,7 @@ from agent_system.managers.core.audit import AuditTrail
 from agent_system.managers.core.cascade import Cascade
 from agent_system.managers.core.differences import differing, shown
 from agent_system.managers.core.encoding import RowEncoder
-from agent_system.managers.core.images import generate_image
+from agent_system.managers.core.images import ChangeImages, generate_image
 from agent_system.managers.core.insertion import Insertion
 from agent_system.managers.core.keys import RowKeys
 from agent_system.managers.core.normalising import Normaliser
@@ -80,6 +80,7 @@ class RowStore(Generic[Row]):
         # What only the database knows after an insert: a counted key, computed columns.
         self._made_by_database: tuple[str, ...] = (*self.plans.counted, *self.plans.computed)
         self._images: dict[str, Callable[[Mapping[str, Any], Sequence[Any]], str]] = {}
+        self._change_images = ChangeImages(columns)
         self._encoders: dict[tuple[tuple[str, ...], tuple[str, ...]], RowEncoder] = {}
 
     # Preparing, outside of the unit of work.
@@ -241,14 +242,8 @@ class RowStore(Generic[Row]):
     ) -> Sequence[Any] | None:
         if self.trail is None:
             return None
-        changed = [name for name in changes if before[name] != after[name]]
-        return self.trail.parameters(
-            event_type,
-            shown(key),
-            before={name: before[name] for name in changed},
-            after={name: after[name] for name in changed},
-            tree_id=after.get("tree_id"),
-        )
+        write = self._change_images.writer(tuple([name for name in changes if before[name] != after[name]]))
+        return self.trail.change(event_type, shown(key), write(before), write(after), after.get("tree_id"))
 
     def revise(
         self,
