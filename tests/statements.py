@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 EXECUTORS = (SqliteExecutor, PostgresExecutor)
-VERBS = ("execute", "fetch", "insert", "insert_unless_there", "insert_many", "change", "change_many")
+VERBS = ("execute", "fetch", "insert", "insert_unless_there", "insert_many", "change", "change_many", "change_each")
 
 
 @contextmanager
 def recorded_statements() -> Iterator[list[str]]:
     """Give a list that grows by every statement that runs in the block; those that begin and end transactions do not.
 
-    `insert_many` and `change_many` are one statement however many rows they write.
+    `insert_many`, `change_many` and `change_each` are one statement however many rows they write.
     """
     statements: list[str] = []
     patches = [

@@ -72,6 +72,9 @@ class Executor(Lookup, Protocol):
     def change_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
         """Run a compiled statement without rows once for each tuple of parameters."""
 
+    def change_each(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        """Change as many rows as there are tuples of parameters, which are there; raises when one is left out."""
+
     def insert_pairs(
         self, plan: Plan, rows: Sequence[Sequence[Any]], other: Plan, others: Sequence[Sequence[Any]]
     ) -> None:
@@ -205,6 +208,12 @@ class SqliteExecutor:
         for part in parts:
             cursor = self.raw.execute(repeat_marked_values(plan.sql, len(part)), tuple(chain.from_iterable(part)))
             require_all(plan, cursor.rowcount, len(part))
+
+    def change_each(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        """Change rows that are there."""
+        self._check_transaction(len(rows))
+        self._note_many(plan, rows)
+        require_all(plan, self.raw.executemany(plan.sql, rows).rowcount, len(rows))
 
     def insert_pairs(
         self, plan: Plan, rows: Sequence[Sequence[Any]], other: Plan, others: Sequence[Sequence[Any]]

@@ -189,6 +189,16 @@ class TablePlans(Generic[Row]):
         hot = self.table.name if self.is_hot and len(self.primary_key) == 1 else None
         return self._plan("get", lambda: select(*self.table.columns).where(self._is_key()), one_row=True, hot=hot)
 
+    def get_several(self, count: int) -> Plan:
+        """Select rows by so many values of their one key, `key_0` and so on, and keep others from changing them."""
+
+        def build() -> Any:
+            (column,) = (self.columns[key] for key in self.primary_key)
+            keys = [bindparam(f"key_{number}", type_=column.type) for number in range(count)]
+            return select(*self.table.columns).where(column.in_(keys)).with_for_update()
+
+        return self._plan(("several", count), build)
+
     def get_by(self, key: str) -> Plan:
         """Select the row that has a value in a unique column."""
         hot = self.table.name if key == self.hot_name else None

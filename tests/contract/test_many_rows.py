@@ -21,6 +21,7 @@ from agent_system.errors import (
 from agent_system.managers.core.audit import audit_context
 from agent_system.managers.core.steps import ROWS_BETWEEN_YIELDS, in_steps
 from agent_system.models import Agent, Message
+from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
     from agent_system import DatabaseManager, EntityManager
@@ -176,6 +177,32 @@ async def test_of_many_updates_at_once_each_has_its_event_and_its_own_answer(em:
     assert sorted(told) == sorted((str(agent.id), str(agent.description)) for agent in changed)
 
 
+async def test_updates_of_different_rows_and_columns_are_few_statements(
+    em: EntityManager, database: DatabaseManager
+) -> None:
+    agents = await em.agents.create_many([{"name": f"agent {n}", "meta": {"n": n}} for n in range(20)])
+    changes = [{"description": f"new {n}"} if n % 2 else {"status": "thinking", "meta": {"m": n}} for n in range(20)]
+    with recorded_statements() as statements:
+        changed = await asyncio.gather(
+            em.agents.update(uuid4(), {"description": "nobody's"}),
+            *map(em.agents.update, [agent.id for agent in agents], changes, [1] * 20),
+            return_exceptions=True,
+        )
+
+    assert isinstance(changed.pop(0), NotFoundError)
+    assert [one.model_dump() for one in changed] == [
+        (await em.agents.require(agent.id)).model_dump() for agent in agents
+    ]
+    assert {one.version for one in changed} == {2}
+    for agent, told in zip(agents, changes, strict=True):
+        (event,) = await em.events.find(event_type="agent.updated", entity_id=str(agent.id))
+        assert {key: (event.after or {})[key] for key in told} == told
+        assert {key: (event.before or {})[key] for key in told} == {key: getattr(agent, key) for key in told}
+    if database.dialect.name == "sqlite":
+        # All rows, those of each set of columns, all events.
+        assert len(statements) == 4
+
+
 async def test_one_of_many_updates_that_breaks_a_rule_harms_no_other(em: EntityManager) -> None:
     *agents, _ = await em.agents.create_many([{"name": f"agent {n}"} for n in range(11)])
     names = [f"new {n}" for n in range(10)]
@@ -213,3 +240,11 @@ async def test_what_many_write_at_once_in_a_scope_is_all_checked(em: EntityManag
     assert [agent.name for agent in agents] == [f"agent {n}" for n in range(20) if n != 7]
     assert {agent.user_id for agent in await em.agents.find()} == {ada.id}
     assert await hers.agents.count() == len(agents) == 19
+    foreign = await em.agents.create({"name": "eve's", "user_id": eve.id})
+    both = [*agents[:9], foreign]
+    changed = await asyncio.gather(
+        *(hers.agents.update(one.id, {"description": "hers"}) for one in both), return_exceptions=True
+    )
+    assert isinstance(changed.pop(), NotFoundError)
+    assert {one.description for one in changed if isinstance(one, Agent)} == {"hers"}
+    assert {one.id for one in await em.agents.find(description="hers")} == {one.id for one in agents[:9]}

@@ -98,6 +98,11 @@ class PostgresExecutor:
         if rows:
             self._run(plan, [tuple(row) for row in rows])
 
+    def change_each(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        """Change rows that are there; of many at once the driver does not tell how many it has changed."""
+        for row in rows:
+            require_all(plan, self.change(plan, row), 1)
+
     def insert_pairs(
         self, plan: Plan, rows: Sequence[Sequence[Any]], other: Plan, others: Sequence[Sequence[Any]]
     ) -> None:

@@ -195,7 +195,7 @@ class RowStore(Generic[Row]):
             before = self.get(executor, key, lock=True)
             if before is None:
                 raise NotFoundError(self.name, shown(key))
-            self._check_version(before, key, expected_version)
+            self.check_version(before, key, expected_version)
             if check is not None:
                 event_type = check(executor, before, changes) or event_type
             if self.is_dated:
@@ -203,11 +203,12 @@ class RowStore(Generic[Row]):
         if before is None or self.plans.computed:
             after = self._update(executor, key, changes, expected_version)
         else:
-            after = self._update_known(executor, key, changes, before)
+            plan, parameters, after = self.prepare_change(key, changes, before)
+            require_all(plan, executor.change(plan, parameters), 1)
         # A caller may have dated it as it was dated before, so that a trigger has dated it anew.
         if self.is_triggered or (self.is_dated and before is not None and before["updated_at"] == after["updated_at"]):
             after = self.get(executor, key) or after
-        event = None if before is None else self._event(event_type, key, before, after, changes)
+        event = None if before is None else self.event(event_type, key, before, after, changes)
         return after, event
 
     def moment_after(self, before: Mapping[str, Any]) -> datetime:
@@ -228,11 +229,11 @@ class RowStore(Generic[Row]):
         changes: Iterable[str],
     ) -> None:
         """Write down, where the table is audited, what became of these columns of a row."""
-        event = self._event(event_type, key, before, after, changes)
+        event = self.event(event_type, key, before, after, changes)
         if event is not None and self.trail is not None:
             self.trail.write(executor, event)
 
-    def _event(
+    def event(
         self,
         event_type: str,
         key: Mapping[str, Any],
@@ -240,6 +241,7 @@ class RowStore(Generic[Row]):
         after: Mapping[str, Any],
         changes: Iterable[str],
     ) -> Sequence[Any] | None:
+        """The event of a change of these columns; None where the table is not audited."""
         if self.trail is None:
             return None
         write = self._change_images.writer(tuple([name for name in changes if before[name] != after[name]]))
@@ -273,21 +275,23 @@ class RowStore(Generic[Row]):
         values = self.validator.change_values(changes)
         return self.change(executor, key, values, check=check, event_type=event_type)
 
-    def _update_known(
-        self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], before: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Change a row that was just read and locked: what it is afterwards follows from what it was."""
+    def prepare_change(
+        self, key: Mapping[str, Any], changes: dict[str, Any], before: Mapping[str, Any]
+    ) -> tuple[Plan, Sequence[Any], dict[str, Any]]:
+        """What changes a row that was just read and locked: what it is afterwards follows from what it was.
+
+        Args:
+            changes: They are completed, and become what a read would give.
+        """
         if self._touches:
             changes.setdefault("updated_at", self._clock())
         plan = self.plans.update(tuple(changes), raises_version=self.counts_changes, returning=False)
-        values = {f"set_{name}": value for name, value in changes.items()} | dict(key)
-        parameters = self.encode(plan, values)
-        require_all(plan, executor.change(plan, parameters), 1)
+        parameters = self.encode(plan, {f"set_{name}": value for name, value in changes.items()} | dict(key))
         self._normalise(changes, plan, parameters, prefix="set_")
         after = {**before, **changes}
         if self.counts_changes:
             after["version"] += 1
-        return after
+        return plan, parameters, after
 
     def _update(
         self, executor: Executor, key: Mapping[str, Any], changes: dict[str, Any], expected_version: int | None
@@ -306,7 +310,7 @@ class RowStore(Generic[Row]):
         found = self.get(executor, key)
         if found is None:
             raise NotFoundError(self.name, shown(key))
-        self._check_version(found, key, expected_version)
+        self.check_version(found, key, expected_version)
         raise ConflictError(entity=self.name, entity_id=shown(key))
 
     def remove(self, executor: Executor, key: Mapping[str, Any]) -> bool:
@@ -326,7 +330,8 @@ class RowStore(Generic[Row]):
             self.cascade.finish(executor.trusted, key, fallen)
         return removed
 
-    def _check_version(self, found: Mapping[str, Any], key: Mapping[str, Any], expected: int | None) -> None:
+    def check_version(self, found: Mapping[str, Any], key: Mapping[str, Any], expected: int | None) -> None:
+        """Raise ConflictError when a row is at another version than expected."""
         if expected is None or found["version"] == expected:
             return
         message = f"{self.name} {shown(key)!s} is at version {found['version']}, not {expected}: read it again"

@@ -114,6 +114,11 @@ class ScopedExecutor:
         scoped = self._guard.rules.plan(plan)
         self._inner.change_many(scoped.plan, [self._prepare(scoped, row) for row in rows])
 
+    def change_each(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> None:
+        """Change rows of the scope that are there."""
+        scoped = self._guard.rules.plan(plan)
+        self._inner.change_each(scoped.plan, [self._prepare(scoped, row) for row in rows])
+
     def insert_pairs(
         self, plan: Plan, rows: Sequence[Sequence[Any]], other: Plan, others: Sequence[Sequence[Any]]
     ) -> None:
