@@ -325,7 +325,7 @@ class TestFairness:
         reader.connection.seconds = SLOW_READ_SECONDS * 0.6
 
         async def look_up() -> None:
-            for _ in range(10):
+            for _ in range(11):
                 assert await reader.was_inline()
 
         assert await Ticker().count_during(look_up()) >= 5
