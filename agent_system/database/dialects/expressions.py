@@ -9,12 +9,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
-from agent_system.database.dialects.postgresql_executor import INDEX_SETTINGS
-
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 __all__ = [
+    "INDEX_SETTINGS",
     "index_preference",
     "json_array_contains",
     "json_array_length",
@@ -24,6 +23,11 @@ __all__ = [
     "utc_hour",
     "utc_month",
 ]
+
+# What is forbidden counts as so dear that the server would compile the statement first, hence `jit`.
+INDEX_SETTINGS = ", ".join(
+    f"set_config('{name}', 'off', true)" for name in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit")
+)
 
 
 class json_array_contains(FunctionElement[bool]):  # noqa: N801 (reads as the SQL function that it is)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.dialects.expressions import INDEX_SETTINGS
 from agent_system.database.half_statements import require_all
 from agent_system.database.many_rows import repeat_numbered_values
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from agent_system.database.executor import Executor
     from agent_system.database.plans import Plan
 
-__all__ = ["CHANNEL", "INDEX_SETTINGS", "PREFER_INDEXES", "PostgresExecutor"]
+__all__ = ["CHANNEL", "PREFER_INDEXES", "PostgresExecutor"]
 
 # What PostgreSQL's protocol can carry in one statement, and what it plans quickly.
 MOST_PARAMETERS = 32_767
@@ -24,10 +25,6 @@ MOST_ROWS = 500
 CHANNEL = "agent_system"
 """Where PostgreSQL's notifications go."""
 NOTIFY = f"NOTIFY {CHANNEL}"
-# What is forbidden counts as so dear that the server would compile the statement first, hence `jit`.
-INDEX_SETTINGS = ", ".join(
-    f"set_config('{name}', 'off', true)" for name in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit")
-)
 PREFER_INDEXES = f"SELECT {INDEX_SETTINGS}"
 """Keeps PostgreSQL from sorting all that waits: a claim of 144 of 12,000 jobs, of which old statistics promised 16,
 took 12 ms without it and takes 1.4 ms."""
