@@ -64,9 +64,9 @@ class PostgresExecutor:
 
     def insert(self, plan: Plan, parameters: Sequence[Any]) -> int:
         """Insert one row and return its counted key."""
-        key = self.insert_unless_there(plan, parameters)
-        require_all(plan, int(key is not None), 1)
-        return key or 0
+        keys = self._run(plan, tuple(parameters)).scalars().all()
+        require_all(plan, len(keys), 1)
+        return int(keys[0])
 
     def insert_unless_there(self, plan: Plan, parameters: Sequence[Any]) -> int | None:
         """Insert one row and return its counted key; None when it is there."""
