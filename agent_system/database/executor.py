@@ -136,7 +136,7 @@ class SqliteExecutor:
     @property
     def counts_on(self) -> bool:
         """They do: SQLite has one writer at a time."""
-        return True
+        return not self.halves.are_possible()
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run any SQLAlchemy Core statement."""
@@ -177,6 +177,8 @@ class SqliteExecutor:
 
     def insert_many(self, plan: Plan, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows and return their counted keys."""
+        if not self.counts_on:
+            return [self.insert(plan, row) for row in rows]
         parts = list(in_parts(rows))
         self._check_transaction(len(parts))
         self._note_many(plan, rows)

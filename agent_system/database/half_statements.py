@@ -1,8 +1,9 @@
-"""`HalfStatements`: whether a statement can be done by half in this schema.
+"""`HalfStatements`: whether an insert may do less than it says, or more, in this schema.
 
 Ours has nothing of the kind, but whoever owns the file may add triggers to it. RAISE(FAIL) ends a statement and keeps
 the rows before, RAISE(IGNORE) leaves rows out and says nothing (https://sqlite.org/lang_createtrigger.html). In a
-transaction that is seen and taken back; a statement that commits itself has committed the half by then.
+transaction that is seen and taken back; a statement that commits itself has committed the half by then. And where a
+trigger adds rows to its own table, the keys of many rows do not follow each other.
 """
 
 from __future__ import annotations
@@ -41,10 +42,15 @@ class HalfStatements:
         """Whether there are any; the schema is read again when it has changed, whoever changed it."""
         version = self._schema.look()
         if version != self._version:
-            rows = self._raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-            self._are_possible = any(_BY_HALF.search(sql) for (sql,) in rows)
+            rows = self._raw.execute("SELECT type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+            self._are_possible = any(_BY_HALF.search(row[-1]) or _adds_to_its_own(*row) for row in rows)
             self._version = version
         return self._are_possible
+
+
+def _adds_to_its_own(kind: str, table: str, sql: str) -> bool:
+    words = rf"\bBEGIN\b.*\bINTO\s+(?:\w+\s*\.\s*)?[\"'`\[]?{re.escape(table)}\b"
+    return kind == "trigger" and re.search(words, sql, re.IGNORECASE | re.DOTALL) is not None
 
 
 def require_all(plan: Plan, written: int, rows: int) -> None:

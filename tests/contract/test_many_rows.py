@@ -21,6 +21,7 @@ from agent_system.errors import (
 from agent_system.managers.core.audit import audit_context
 from agent_system.managers.core.steps import ROWS_BETWEEN_YIELDS, in_steps
 from agent_system.models import Agent, Message
+from tests import requirements as requires
 from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
@@ -140,6 +141,23 @@ async def test_a_row_that_a_trigger_leaves_out_is_refused_and_the_others_are_tol
     assert sorted(one.content for one in stored) == ["one", "three", "two"]
     events = await em.events.find(event_type="agent.created")
     assert sorted((event.after or {})["name"] for event in events) == ["one", "three", "two"]
+
+
+@requires.one_writer
+async def test_where_a_trigger_adds_rows_to_its_own_table_all_are_told_their_own_keys(
+    em: EntityManager, database: DatabaseManager
+) -> None:
+    reply = "INSERT INTO messages (uid, role, content) VALUES (lower(hex(randomblob(16))), 'system', 'reply')"
+    async with database.transaction() as transaction:
+        when = "CREATE TRIGGER reply AFTER INSERT ON messages WHEN NEW.role = 'user'"
+        await (await transaction.connection()).execute(text(f"{when} BEGIN {reply}; END"))
+    conversation = await em.conversations.create({"title": "replied"})
+    rows = [{"role": "user", "content": f"text {n}"} for n in range(4)]
+    made = await asyncio.gather(*(em.messages.create(one) for one in rows))
+    made += await em.messages.append_many(conversation.id, rows)
+
+    stored = await em.messages.get_many(message.id for message in made)
+    assert [stored[message.id].uid for message in made] == [message.uid for message in made]
 
 
 async def test_a_change_that_a_trigger_leaves_out_is_refused_and_leaves_no_event(
