@@ -51,7 +51,7 @@ def test_the_verdict_is_on_the_loaded_library_by_default() -> None:
     assert library_verdict() == library_verdict(driver.sqlite.sqlite_version_info)
 
 
-@pytest.mark.parametrize(("affected", "mapped", "automatic"), [(True, 0, 0), (False, 268_435_456, 1_000)])
+@pytest.mark.parametrize(("affected", "mapped", "automatic"), [(True, 0, 0), (False, 268_435_456, 4_000)])
 def test_the_pragmas_are_those_of_seed_003_as_far_as_the_library_is_safe(
     monkeypatch: pytest.MonkeyPatch,
     affected: bool,  # noqa: FBT001 (a case of the test)
