@@ -5,7 +5,8 @@ average of 1 / its place. The questions are embedded beforehand; how long that t
 ones, and then 64 at once, five times by turns.
 
 Questions and single inserts go by turns of twenty of each contender, and what the first of each turn takes is shown
-apart: it finds the processor's caches full of what the contender before has left there.
+apart: it finds the processor's caches full of what the contender before has left there. All files are read once before,
+so that nobody is measured by the disk.
 
 sqlite-vec and langgraph's store want a Python whose sqlite3 loads extensions; who is not there is told and left out.
 """
@@ -42,6 +43,12 @@ WARM_UP, WARM_INSERTS = 5, 20
 # How far one contender's keys lie from another's when several write into one table.
 APART = 1_000_000
 TOGETHER, ROUNDS_TOGETHER = 64, 5
+READ_ALL = """
+import pathlib, sys
+for file in pathlib.Path(sys.argv[1]).rglob("*"):
+    if file.is_file():
+        file.read_bytes()
+"""
 # How many questions, and single inserts, of one contender come after each other before the next one's.
 TURN = 20
 
@@ -105,13 +112,24 @@ async def _measure(folder: Path, options: argparse.Namespace) -> tuple[list[Figu
         await peer.fill(texts, vectors)
         filled[peer.name] = time.perf_counter() - began
         _say(f"{peer.name} has {len(texts.texts):,} memories after {filled[peer.name]:.1f} s")
+    await _read_all(folder)
     found, times = await _ask(peers, texts, embedder)
+    await _read_all(folder)
     inserts = await _insert(peers, texts, embedder, options.inserts)
     figures = [_figures(peer, texts, found[peer.name], times[peer.name], filled[peer.name]) for peer in peers]
     figures = [replace(one, **inserts.get(one.name, {})) for one in figures]
     for peer in peers:
         await peer.close()
     return figures, facts
+
+
+async def _read_all(folder: Path) -> None:
+    """Have everybody's files in the system's memory: some systems put away what nobody has read for a minute."""
+    # By another process: one that closes a file of SQLite's loses its own locks on it.
+    reading = await asyncio.create_subprocess_exec(sys.executable, "-c", READ_ALL, str(folder))
+    if await reading.wait():
+        message = f"the files in {folder} could not be read"
+        raise RuntimeError(message)
 
 
 def _peers(folder: Path, options: argparse.Namespace, embedder: Known) -> tuple[list[Peer], dict[str, str]]:
