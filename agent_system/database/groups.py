@@ -109,9 +109,10 @@ def _commit_in_transaction(
     isolate = False
     while alive:
         _unless_busy(partial(raw.execute, "BEGIN IMMEDIATE"))
-        executor.schema.began()
-        if executor.journal is not None:
-            executor.journal.began()
+        if executor.journal is None:
+            executor.schema.began()
+        else:
+            executor.journal.began()  # It looks at the schema, too.
         try:
             if begun is not None:
                 begun()

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from agent_system.database.cache import HotCache
     from agent_system.database.hydration import Hydrator
+    from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import Plan
 
-__all__ = ["NO_RECALL", "Recall", "later", "recalling"]
+__all__ = ["NO_RECALL", "Recall", "look_up", "recalling"]
 
 Row = TypeVar("Row")
 
@@ -31,11 +32,20 @@ class Recall(Protocol):
         """A new instance of the row; None: it has to be fetched, which tells as well why it could not be found here."""
 
     def is_due(self) -> bool:
-        """Whether a row that was found shall be given `later`; to be asked once for each."""
+        """Whether the other tasks shall have their turn before a row that was found is given; asked once for each."""
+
+
+async def look_up(db: DatabaseManager, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row]) -> Row | None:
+    """The row that a plan finds, from the hot cache where it is there; None when there is none."""
+    known = db.recall.find(plan, parameters, hydrate)
+    if known is not None:
+        return await _later(known) if db.recall.is_due() else known
+    rows = await db.fetch(plan, parameters)
+    return hydrate(rows[0]) if rows else None
 
 
 @coroutine
-def later(row: Row) -> Generator[None, None, Row]:
+def _later(row: Row) -> Generator[None, None, Row]:
     """Return what was found when the other tasks have had their turn."""
     yield  # What `asyncio.sleep(0)` does, in one object instead of three.
     return row

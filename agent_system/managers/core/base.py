@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlmodel import SQLModel
 
 from agent_system.clock import utc_now
-from agent_system.database.recall import later
+from agent_system.database.recall import look_up
 from agent_system.errors import DuplicateKeyError, IntegrityError, NotFoundError, ValidationError
 from agent_system.managers.core.audit import in_audit_context
 from agent_system.managers.core.failures import explained
@@ -207,11 +207,7 @@ class Manager(Generic[Row]):
         parameters = keys.lookup(id)
         if parameters is None:
             return None
-        known: Row | None = self._db.recall.find(keys.get_plan, parameters, keys.hydrate)
-        if known is not None:
-            return await later(known) if self._db.recall.is_due() else known
-        rows = await self._db.fetch(keys.get_plan, parameters)
-        return keys.hydrate(rows[0]) if rows else None
+        return await look_up(self._db, keys.get_plan, parameters, keys.hydrate)
 
     async def require(self, id: Any) -> Row:  # noqa: A002
         """Return the row with this id.

@@ -56,11 +56,9 @@ def generate_image(
             continue
         name = f"value_{number}"
         is_encoded = isinstance(column.type, (Json, Text, Enumerated, Uuid))
-        lines += [
-            f"    {name} = " + (f"parameters[{place}]" if is_encoded else f"values[{key!r}]"),
-            f"    {name} = 'null' if {name} is None else {_text(column, name)}",
-        ]
-        parts.append(_literal(json.dumps(key) + ":") + "{" + name + "}")
+        source = f"parameters[{place}]" if is_encoded else f"values[{key!r}]"
+        lines += _assigned(name, source, _text(column, name))
+        parts.append(_member(key, name))
     write: Callable[[Mapping[str, Any], Sequence[Any]], str] = _made(lines, parts)
     return write
 
@@ -90,13 +88,20 @@ def _generate_values(columns: Mapping[str, Column[Any]]) -> Callable[[Mapping[st
     parts = []
     for number, (key, column) in enumerate(columns.items()):
         name = f"value_{number}"
-        lines += [
-            f"    {name} = values[{key!r}]",
-            f"    {name} = 'null' if {name} is None else {_text_of_value(column, name)}",
-        ]
-        parts.append(_literal(json.dumps(key) + ":") + "{" + name + "}")
+        lines += _assigned(name, f"values[{key!r}]", _text_of_value(column, name))
+        parts.append(_member(key, name))
     write: Callable[[Mapping[str, Any]], str] = _made(lines, parts)
     return write
+
+
+def _assigned(name: str, source: str, text: str) -> list[str]:
+    """The lines that give a variable the JSON of a value."""
+    return [f"    {name} = {source}", f"    {name} = 'null' if {name} is None else {text}"]
+
+
+def _member(key: str, name: str) -> str:
+    """What stands for a key and its variable in the f-string."""
+    return _literal(json.dumps(key) + ":") + "{" + name + "}"
 
 
 def _made(lines: Sequence[str], parts: Sequence[str]) -> Any:

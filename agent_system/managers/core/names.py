@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from sqlalchemy import bindparam, select
 
 from agent_system.database.plans import compile_plan
-from agent_system.database.recall import later
+from agent_system.database.recall import look_up
 from agent_system.models.naming import name_key
 
 if TYPE_CHECKING:
@@ -54,8 +54,4 @@ async def find_by_name(db: DatabaseManager, plans: TablePlans[Row], name: str, c
     """
     plan = plans.get_by(column)
     parameters = plan.encode({column: name_key(name)})
-    known: Row | None = db.recall.find(plan, parameters, plans.hydrate)
-    if known is not None:
-        return await later(known) if db.recall.is_due() else known
-    rows = await db.fetch(plan, parameters)
-    return plans.hydrate(rows[0]) if rows else None
+    return await look_up(db, plan, parameters, plans.hydrate)

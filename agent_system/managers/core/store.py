@@ -192,10 +192,7 @@ class RowStore(Generic[Row]):
         changes = dict(changes)
         before: dict[str, Any] | None = None
         if check is not None or self.trail is not None or self.is_dated:
-            before = self.get(executor, key, lock=True)
-            if before is None:
-                raise NotFoundError(self.name, shown(key))
-            self.check_version(before, key, expected_version)
+            before = self.require(self.get(executor, key, lock=True), key, expected_version)
             if check is not None:
                 event_type = check(executor, before, changes) or event_type
             if self.is_dated:
@@ -266,9 +263,7 @@ class RowStore(Generic[Row]):
             NotFoundError: There is no such row.
             ValidationError: The changes were refused.
         """
-        before = self.get(executor, key, lock=True)
-        if before is None:
-            raise NotFoundError(self.name, shown(key))
+        before = self.require(self.get(executor, key, lock=True), key)
         changes = compute(before)
         if not changes:
             return before
@@ -307,10 +302,7 @@ class RowStore(Generic[Row]):
         rows = executor.fetch(plan, self.encode(plan, values))
         if rows:
             return self.plans.hydrate.decode(rows[0])
-        found = self.get(executor, key)
-        if found is None:
-            raise NotFoundError(self.name, shown(key))
-        self.check_version(found, key, expected_version)
+        self.require(self.get(executor, key), key, expected_version)
         raise ConflictError(entity=self.name, entity_id=shown(key))
 
     def remove(self, executor: Executor, key: Mapping[str, Any]) -> bool:
@@ -330,10 +322,14 @@ class RowStore(Generic[Row]):
             self.cascade.finish(executor.trusted, key, fallen)
         return removed
 
-    def check_version(self, found: Mapping[str, Any], key: Mapping[str, Any], expected: int | None) -> None:
-        """Raise ConflictError when a row is at another version than expected."""
+    def require(
+        self, found: dict[str, Any] | None, key: Mapping[str, Any], expected: int | None = None
+    ) -> dict[str, Any]:
+        """A row that was looked for; NotFoundError without one, ConflictError at another version than expected."""
+        if found is None:
+            raise NotFoundError(self.name, shown(key))
         if expected is None or found["version"] == expected:
-            return
+            return found
         message = f"{self.name} {shown(key)!s} is at version {found['version']}, not {expected}: read it again"
         raise ConflictError(
             message,

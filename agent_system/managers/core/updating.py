@@ -98,15 +98,12 @@ class Update:
             return []
         return [] if event is None else [event]
 
-    def prepare(self, before: Mapping[str, Any] | None) -> tuple[Plan, Sequence[Any], Sequence[Any] | None] | None:
+    def prepare(self, before: dict[str, Any] | None) -> tuple[Plan, Sequence[Any], Sequence[Any] | None] | None:
         """What changes the row as it is, and the event; None when it is missing or of another version."""
         store, key, changes = self._store, self.key, dict(self._changes)
-        if before is None:
-            self.error = NotFoundError(store.name, shown(key))
-            return None
         try:
-            store.check_version(before, key, self._expected_version)
-        except ConflictError as exc:
+            before = store.require(before, key, self._expected_version)
+        except (NotFoundError, ConflictError) as exc:
             self.error = exc
             return None
         plan, parameters, self._row = store.prepare_change(key, changes, before)
