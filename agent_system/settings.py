@@ -173,6 +173,9 @@ class DatabaseSettings(BaseSettings):
     write_group_size: int = Field(256, ge=1, le=100_000, description="most single writes that share one commit")
     write_queue_limit: int = Field(10_000, ge=1, le=10_000_000, description="most writes that wait; more callers block")
     inline_reads: bool = Field(default=True, description="SQLite lookups by key run on the event loop's own thread")
+    inline_writes: bool = Field(
+        default=True, description="so does, at durability normal, a SQLite write of one short row that comes alone"
+    )
     hot_cache_size: int = Field(
         10_000, ge=0, le=10_000_000, description="most rows in the hot cache (seed 003); 0 turns it off"
     )

@@ -26,6 +26,7 @@ write_ahead_log = _only_on("sqlite", "checkpoints of PostgreSQL are the server's
 sqlite_library = _only_on("sqlite", "PostgreSQL is no library inside our process")
 page_limit = _only_on("sqlite", "PRAGMA max_page_count fills a disk on demand; a server's disk cannot be filled safely")
 inline_reads = _only_on("sqlite", "a server is never asked on the event loop's own thread")
+inline_writes = _only_on("sqlite", "what is sent to a server is never written on the event loop's own thread")
 hot_cache = _only_on("sqlite", "a server does not tell a client that something was committed")
 batch_migrations = _only_on("sqlite", "PostgreSQL alters a table in place, alembic does not recreate it")
 statements_that_end_transactions = _only_on(

@@ -1,9 +1,9 @@
 """What a unit of work gets: statements run one after the other on one connection, the same code on both engines.
 
 A unit of work is a synchronous function `work(executor)`. On SQLite it runs on the thread of the connection, so a
-read-modify-write of five statements costs one hop; on PostgreSQL it runs inside SQLAlchemy's greenlet bridge, where
-each statement awaits the server. Either way it is one transaction, it may be run again after a conflict, and so it has
-no side effect outside the database.
+read-modify-write of five statements costs one hop, or without any on the event loop's (`inline_writes.py`); on
+PostgreSQL it runs inside SQLAlchemy's greenlet bridge, where each statement awaits the server. Either way it is one
+transaction, it may be run again after a conflict, and so it has no side effect outside the database.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ class Executor(Lookup, Protocol):
 
 
 class SqliteExecutor:
-    """Runs on the thread of one SQLite connection; the transaction around it belongs to the caller.
+    """Runs on the thread of one SQLite connection, or on one that it is lent to.
 
-    To be made on that thread, while no transaction is open.
+    The transaction around it belongs to the caller. To be made on that thread, while no transaction is open.
     """
 
     __slots__ = (

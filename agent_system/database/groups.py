@@ -1,8 +1,9 @@
 """One group of independent writes in one transaction: what is acknowledged is committed, what failed left nothing.
 
-`commit_group` runs on the writer's thread. It first runs all works without savepoints, which is what makes group commit
-cheap, and those beside each other that are alike (`Companion`: inserts into one table) by one statement; if that is
-refused, it has taken itself back, and each of them runs by itself. Three things can go wrong, and each has its answer:
+`commit_group` runs on the writer's thread, or for a lone work on the event loop's (`inline_writes.py`). It first runs
+all works without savepoints, which is what makes group commit cheap, and those beside each other that are alike
+(`Companion`: inserts into one table) by one statement; if that is refused, it has taken itself back, and each of them
+runs by itself. Three things can go wrong, and each has its answer:
 
 - A work fails and changed nothing (a refused constraint, a missing row, a version conflict; `total_changes` tells): it
   gets its error, the others go on as if it had not been there.
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor, SqliteExecutor, Work
 
-__all__ = ["Companion", "GroupBusyError", "Outcome", "commit_group", "kind_of", "seem_one_statement"]
+__all__ = [
+    "Companion",
+    "GroupBusyError",
+    "Outcome",
+    "commit_group",
+    "kind_of",
+    "seem_one_statement",
+    "unknown_because_of",
+]
 
 T = TypeVar("T")
 
@@ -122,8 +131,12 @@ def _commit_in_transaction(
             alive.remove(gone.position)
             isolate = True
             continue
-        except _RetryWithSavepointsError:
+        except _RetryWithSavepointsError as half:
             raw.rollback()
+            if len(alive) == 1:
+                # Alone it would fail again; and what a signal's handler has raised in between is to be heard.
+                outcomes[alive[0]] = Outcome(error=half.__cause__)
+                return outcomes
             isolate = True
             continue
         except BaseException:
@@ -173,15 +186,22 @@ def _commit_at_once(
     except BaseException as exc:
         if is_busy(exc):
             raise GroupBusyError from exc
+        if not isinstance(exc, Exception):
+            raise  # A signal's handler has raised it, at any place.
         if not _left_nothing(exc, has_counted=raw.total_changes != before):
-            unknown = OutcomeUnknownError()
-            unknown.__cause__ = exc
-            return [Outcome(error=unknown)] * len(works)
+            return [Outcome(error=unknown_because_of(exc))] * len(works)
         return None
     finally:
         executor.commits_itself = False
     _note_commit(executor)
     return [_NOTHING] * len(works)
+
+
+def unknown_because_of(cause: BaseException) -> OutcomeUnknownError:
+    """What a caller is told when something came in between, and nobody knows whether before or after the commit."""
+    error = OutcomeUnknownError()
+    error.__cause__ = cause
+    return error
 
 
 def _left_nothing(error: BaseException, *, has_counted: bool) -> bool:

@@ -68,13 +68,15 @@ class Lane:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self._guard = threading.Lock()
+        # Who has it works with the connection: the lane's thread, or one that does a function itself.
+        self._at_work = threading.Lock()
         self.nearness = Nearness(connection._thread.native_id)  # noqa: SLF001 (see the module docstring)
         """On which processor its thread is."""
         self._waiting = 0
 
     @property
     def raw(self) -> sqlite3.Connection:
-        """The driver's connection; to be used only on the lane's thread."""
+        """The driver's connection; to be used only by a function that the lane runs."""
         return self._connection._conn  # noqa: SLF001 (see the module docstring)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -85,7 +87,7 @@ class Lane:
         placed = self.nearness.place(is_alone=not self._waiting)
         self._waiting += 1
         try:
-            result: T = await connection._execute(function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
+            result: T = await connection._execute(self._work, function, *args, **kwargs)  # noqa: SLF001 (see the module docstring)
         finally:
             self._waiting -= 1
             self.nearness.learn(placed)
@@ -96,7 +98,7 @@ class Lane:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         connection: Any = self._connection
         if connection._running and connection._connection:  # noqa: SLF001 (see the module docstring)
-            connection._tx.put_nowait((future, partial(function, *args, **kwargs)))  # noqa: SLF001 (see there)
+            connection._tx.put_nowait((future, partial(self._work, function, *args, **kwargs)))  # noqa: SLF001 (see there)
         else:
             # Its thread has ended, and nobody would ever answer.
             future.set_exception(ValueError(CLOSED))
@@ -121,7 +123,7 @@ class Lane:
 
         def run() -> None:
             try:
-                value = function(*args)
+                value = self._work(function, *args)
             except BaseException as exc:  # noqa: BLE001 (whoever waits is told)
                 loop.call_soon_threadsafe(answer, None, exc)
             else:
@@ -138,6 +140,31 @@ class Lane:
         else:
             # Its thread has ended, and nobody would ever answer.
             loop.call_soon(then, None, ValueError(CLOSED))
+
+    def call_here(
+        self, then: Callable[[T | None, BaseException | None], None], function: Callable[..., T], *args: Any
+    ) -> bool:
+        """Run a function on the calling thread, the event loop's; False when the lane's thread is at work.
+
+        `then` gets its value or its error. What a signal's handler has raised goes on.
+        """
+        if not self._at_work.acquire(blocking=False):
+            return False
+        try:
+            value = function(*args)
+        except BaseException as exc:
+            self._at_work.release()
+            then(None, exc)
+            if not isinstance(exc, Exception):
+                raise
+        else:
+            self._at_work.release()
+            then(value, None)
+        return True
+
+    def _work(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._at_work:
+            return function(*args, **kwargs)
 
     async def run_interruptible(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the thread; when the caller is cancelled, its statement is interrupted.

@@ -140,8 +140,12 @@ class Turn:
             raise
         return lane
 
+    def backoff(self) -> Backoff:
+        """What waits for another process that has the file's lock, for as long as for the turn."""
+        return Backoff(self._timeout)
+
     async def _begin_immediate(self, lane: Lane) -> None:
-        backoff = Backoff(self._timeout)
+        backoff = self.backoff()
         while not await lane.run(_try_begin, lane):
             await backoff.wait()
 

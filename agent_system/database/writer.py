@@ -13,9 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from agent_system.database.driver import is_broken
-from agent_system.database.groups import GroupBusyError, Outcome, commit_group
+from agent_system.database.groups import GroupBusyError, Outcome, commit_group, unknown_because_of
 from agent_system.database.translate import FAILURES, translate
-from agent_system.database.turns import Backoff
 from agent_system.database.work_queue import Mark, WaitingWork
 from agent_system.errors import DatabaseBusyError, DatabaseError, NotConnectedError
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from agent_system.database.executor import SqliteExecutor, Work
+    from agent_system.database.inline_writes import InlineWrites
     from agent_system.database.lanes import Lane
     from agent_system.database.turns import Turn
     from agent_system.database.work_queue import WorkQueue
@@ -51,17 +51,19 @@ class Writer:
         turn: Turn,
         *,
         queue: WorkQueue,
-        lock_timeout_seconds: float,
         announce: Callable[[], None],
         after_commit: Callable[[], None],
         reopen: Callable[[], Awaitable[tuple[Lane, SqliteExecutor]]],
+        inline: InlineWrites | None = None,
     ) -> None:
         self._lane = lane
         self._executor = executor
         self._reopen = reopen
+        self._inline = inline
+        if inline is not None:
+            inline.set_up(executor.raw)
         self._turn = turn
         self._queue = queue
-        self._lock_timeout = lock_timeout_seconds
         self._announce = announce
         self._after_commit = after_commit
         self._space = asyncio.Event()
@@ -102,6 +104,8 @@ class Writer:
         self._queue.add(WaitingWork(work, future))
         if self._idle.is_set():
             self._idle.clear()
+            if self._inline is not None:
+                self._inline.ask()
             loop.call_soon(self._ask_for_turn)
         return await future
 
@@ -137,10 +141,21 @@ class Writer:
     def _post(self, group: list[WaitingWork]) -> None:
         self._sent = group
         loop = asyncio.get_running_loop()
+        inline = self._inline
+        if (
+            inline is not None
+            and len(group) == 1
+            and inline.begin(group[0].work)
+            and self._lane.call_here(self._answered, self._commit_groups, group, loop)
+        ):
+            inline.end()
+            return
         self._lane.call(self._answered, self._commit_groups, group, loop, is_alone=len(group) == 1)
 
     def _commit_groups(self, group: list[WaitingWork], loop: asyncio.AbstractEventLoop) -> Sequence[Outcome]:
-        """Commit a group on the writer's thread, and then who waits by now, as long as nobody else wants the turn.
+        """Commit a group, and then who waits by now, as long as nobody else wants the turn.
+
+        It runs on the writer's thread, or on the loop's for one that comes alone and is short (`inline_writes.py`).
 
         A group is answered when the next one has begun: so the loop's thread has its callers go on while SQLite works,
         and not while this thread has something to do, or the two would wait for each other.
@@ -192,6 +207,11 @@ class Writer:
         if isinstance(error, GroupBusyError):
             self._task = asyncio.get_running_loop().create_task(self._try_until_free(group))
             return
+        if error is not None and not isinstance(error, Exception):
+            # On the loop's own thread: a signal's handler has raised, at any place.
+            self._fail(group, unknown_because_of(error))
+            self._finish()
+            return
         if outcomes is None:
             self._task = asyncio.get_running_loop().create_task(self._try_on_new_connection(group))
             return
@@ -217,6 +237,8 @@ class Writer:
     async def reopen(self) -> None:
         """Go on with another connection."""
         self._lane, self._executor = await self._reopen()
+        if self._inline is not None:
+            self._inline.set_up(self._executor.raw)
 
     async def _try_on_new_connection(self, group: list[WaitingWork]) -> None:
         """The connection failed before the group's COMMIT, so nothing of it is written and it may run once more."""
@@ -233,7 +255,7 @@ class Writer:
 
     async def _try_until_free(self, group: list[WaitingWork]) -> None:
         """Another process has the lock; the turn is kept, so that nobody of this process asks in between."""
-        backoff = Backoff(self._lock_timeout)
+        backoff = self._turn.backoff()
         try:
             while True:
                 await backoff.wait()

@@ -33,6 +33,7 @@ from agent_system.database.engine import (
 )
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy, InlineReader
+from agent_system.database.inline_writes import InlineWrites
 from agent_system.database.readings import Readings, ReadingTurn
 from agent_system.database.session_turn import SessionTurn
 from agent_system.database.translate import FAILURES, translate, translated
@@ -122,10 +123,10 @@ class SqliteBackend:
             self._writing.executor,
             self._turn,
             queue=WorkQueue(self._settings.write_group_size, self._settings.write_queue_limit),
-            lock_timeout_seconds=self._settings.lock_timeout_seconds,
             announce=self._announce,
             after_commit=self._after_commit,
             reopen=self._reopen_writer,
+            inline=InlineWrites.of(self._settings),
         )
 
     def _lanes(self) -> tuple[Lane, Lane]:
@@ -270,7 +271,7 @@ class SqliteBackend:
     async def begin(self) -> SqliteTransaction:
         """Take the turn and begin a transaction on the writer."""
         try:
-            await self._turn.begin_on(self._writing_lane)
+            await self._turn.begin_on(lambda: self._writing.lane)
         except (sqlite.Error, ValueError) as exc:
             if not is_broken(exc):
                 raise
@@ -280,12 +281,9 @@ class SqliteBackend:
                 await self._writer.reopen()
             finally:
                 self._turn.release()
-            await self._turn.begin_on(self._writing_lane)
+            await self._turn.begin_on(lambda: self._writing.lane)
         post = self._writing
         return SqliteTransaction(post.connection, post.lane, post.executor, self._end_transaction)
-
-    def _writing_lane(self) -> Lane:
-        return self._writing.lane
 
     def session_options(self, *, read_only: bool) -> dict[str, Any]:
         """A session that may write takes its turn when its transaction begins; a reading one needs none."""

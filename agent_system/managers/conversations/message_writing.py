@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.inline_writes import Brief, size_of
 from agent_system.errors import ForeignKeyError, NotFoundError, ValidationError
 from agent_system.managers.conversations.authors import FamiliarAuthors
 from agent_system.managers.conversations.message_log import MessageLog
@@ -97,7 +98,9 @@ class MessageWriter:
             raise ValidationError(message, field="parent_id", entity=Message.__name__)
         inserts = await in_steps(self.log.prepare, values)
         given = [each["uid"] for each, data in zip(values, rows, strict=True) if "uid" in _keys(data)]
-        return values, self.log.append(values, inserts, given, expected_revision, head)
+        write = self.log.append(values, inserts, given, expected_revision, head)
+        # With the rows of its conversation and its author a message is a few statements.
+        return values, Brief(write, size_of(inserts[0])) if len(inserts) == 1 else write
 
 
 def in_conversation(conversation_id: UUID | None, data: Data) -> Mapping[str, Any]:

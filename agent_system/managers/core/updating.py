@@ -77,6 +77,10 @@ class Update:
         """Those of one table go together; what a check does besides is nobody else's."""
         return self._store if self._check is None and self._store.only_tells else None
 
+    def size(self) -> int | None:
+        """How many characters it writes; None when it does more than that."""
+        return None if self.kind() is None else len(repr(self._changes))
+
     def do_with(self, executor: Executor, others: Sequence[Update]) -> None:
         """Change the row and then those of others; where there is nothing to change, only that caller is told."""
         together = (self, *others)

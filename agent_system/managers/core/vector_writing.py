@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agent_system.database.groups import kind_of
+from agent_system.database.inline_writes import size_of
 from agent_system.managers.core.updating import Update
 from agent_system.search.vector_rows import NewVector, TextRow
 
@@ -78,6 +79,11 @@ class WithVectors(Generic[T]):
         ):
             return None
         return WithVectors, self._rows.index.name, self._embedder.name, self._embedder.dimensions, kind
+
+    def size(self) -> int | None:
+        """How many bytes and characters it writes; None when nobody knows."""
+        size = size_of(self.work)
+        return None if size is None else size + sum(map(len, self.vectors.values()))
 
     def do_with(self, executor: Executor, others: Sequence[WithVectors[Any]]) -> None:
         """Do it, and after it others of its kind; what they write is new, and so are its vectors."""

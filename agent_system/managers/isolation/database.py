@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from agent_system.database.groups import kind_of
+from agent_system.database.inline_writes import size_of
 from agent_system.database.manager import DatabaseManager
 from agent_system.database.recall import NO_RECALL, Recall
 from agent_system.database.transactions import Transaction
@@ -209,6 +210,10 @@ class _BoundWork(Generic[T]):
         """See `agent_system.database.groups.Companion`."""
         kind = kind_of(self.work)
         return None if kind is None else (self._guard, kind)
+
+    def size(self) -> int | None:
+        """See `agent_system.database.inline_writes`."""
+        return size_of(self.work)
 
     def do_with(self, executor: Executor, others: Sequence[_BoundWork[T]]) -> None:
         """See `agent_system.database.groups.Companion`."""

@@ -66,6 +66,10 @@ class Remembering:
         kind = self.insertion.kind()
         return None if kind is None else (Remembering, kind)
 
+    def size(self) -> int:
+        """How many bytes and characters it writes."""
+        return self.insertion.size()
+
     def do_with(self, executor: Executor, others: Sequence[Remembering]) -> None:
         """Remember it, and after it others of its kind."""
         together = (self, *others)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from agent_system.database.inline_writes import size_of
 from agent_system.managers.core.insertion import Insertion
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class NewJob:
             return self._kind
         kind = self.insert.kind() if isinstance(self.insert, Insertion) else None
         return None if kind is None else (NewJob, kind)
+
+    def size(self) -> int | None:
+        """How many bytes and characters it writes; None when nobody knows."""
+        return size_of(self.insert)
 
     def do_with(self, executor: Executor, others: Sequence[NewJob]) -> None:
         """Write it, and after it others of its kind."""

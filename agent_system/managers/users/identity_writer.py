@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, insert, select
 
 from agent_system.database.groups import kind_of
+from agent_system.database.inline_writes import size_of
 from agent_system.database.plans import compile_plan
 from agent_system.database.statements import UnlessThere
 from agent_system.managers.core.store import RowStore
@@ -42,6 +43,10 @@ class _Owned:
         """What it has in common with those that can be written with it; None when it is written by itself."""
         kind = kind_of(self.write)
         return None if kind is None else (_Owned, kind)
+
+    def size(self) -> int | None:
+        """How many bytes and characters it writes; None when nobody knows."""
+        return size_of(self.write)
 
     def do_with(self, executor: Executor, others: Sequence[_Owned]) -> None:
         """Write it, and after it others of its kind."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from agent_system.database import DatabaseManager
     from agent_system.database.cache import HotCache
     from agent_system.database.inline import InlineReader
+    from agent_system.database.inline_writes import InlineWrites
 
 
 class Agents(Manager[Agent]):
@@ -74,3 +75,10 @@ def inline_of(db: DatabaseManager) -> InlineReader:
     inline: InlineReader | None = backend._inline
     assert inline is not None
     return inline
+
+
+def inline_writes_of(db: DatabaseManager) -> InlineWrites | None:
+    """What tells which writes a connected manager does on the loop's own thread; None when it does none."""
+    backend: Any = db._backend
+    writes: InlineWrites | None = backend._writer._inline
+    return writes

@@ -1,0 +1,119 @@
+"""Short writes on the event loop's own thread, where a commit syncs nothing (durability normal).
+
+The way to the writer's thread and back takes as long as such a write itself. It must not hurt the loop:
+
+- only a write that comes alone goes this way, of one row and few bytes, which the full-text index cuts up; what some
+  function does takes the writer's thread;
+- only when the loop has nothing else to do: other tasks ran between the call and the write otherwise;
+- the connection never waits for a lock: when another process has it, the write waits as ever;
+- after a write that took longer than two milliseconds (a slow disk, a trigger of the file's owner) the writer's thread
+  is taken for twenty times as long: so slow ones stop the loop for a twentieth of the time at most.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from agent_system.settings import Durability
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from agent_system.database.executor import Executor, Work
+    from agent_system.settings import DatabaseSettings
+
+__all__ = ["Brief", "InlineWrites", "size_of"]
+
+T = TypeVar("T")
+
+# A message takes 0.2 ms, a memory 0.25.
+SLOW_WRITE_SECONDS = 0.002
+# From the call to the loop's next round 10 µs pass where no other task runs, and a lookup of one takes 10 more.
+QUIET_SECONDS = 0.00005
+PAUSE_IN_TIMES = 20
+# One of 20 ms is forgiven; the first write of a connection, which reads the schema, takes 5.
+CREDIT_SECONDS = 0.4
+# With so many characters of text a message takes 0.4 ms. Of either, one in some hundreds takes 5 to 20, when the
+# full-text index merges what it has written.
+MOST_BYTES = 4_096
+
+
+class Brief(Generic[T]):
+    """A unit of work that is known to be one of few statements about few rows.
+
+    Args:
+        work: What it does.
+        size: How many bytes and characters it writes; None when nobody knows.
+    """
+
+    __slots__ = ("_size", "_work")
+
+    def __init__(self, work: Work[T], size: int | None) -> None:
+        self._work: Any = work
+        self._size = size
+
+    def __call__(self, executor: Executor) -> T:
+        """Do it."""
+        result: T = self._work(executor)
+        return result
+
+    def size(self) -> int | None:
+        """How many bytes and characters it writes; None when nobody knows."""
+        return self._size
+
+
+class InlineWrites:
+    """Tells which writes may go this way.
+
+    Args:
+        clock: Seconds that only rise.
+    """
+
+    __slots__ = ("_asked", "_clock", "_paused_until", "_started", "writes")
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._asked = 0.0
+        self._paused_until = 0.0
+        self._started = 0.0
+        self.writes = 0
+        """How many have gone this way."""
+
+    @classmethod
+    def of(cls, settings: DatabaseSettings) -> InlineWrites | None:
+        """None where no write may."""
+        return cls() if settings.inline_writes and settings.durability is Durability.NORMAL else None
+
+    @staticmethod
+    def set_up(raw: sqlite3.Connection) -> None:
+        """Make a connection one that never waits: for no lock, nor for a disk, as one does that moves the log."""
+        raw.execute("PRAGMA busy_timeout = 0").fetchall()
+        raw.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+
+    def ask(self) -> None:
+        """Somebody calls for a write, to be begun in the loop's next round."""
+        self._asked = self._clock()
+
+    def begin(self, work: Any) -> bool:
+        """Whether this work may; if so, it begins now, and `end` is to be told."""
+        self._started = self._clock()
+        if self._started - self._asked > QUIET_SECONDS or self._started < self._paused_until:
+            return False
+        size = size_of(work)
+        return size is not None and size <= MOST_BYTES
+
+    def end(self) -> None:
+        """It has ended."""
+        self.writes += 1
+        now = self._clock()
+        took = now - self._started
+        if took > SLOW_WRITE_SECONDS:
+            self._paused_until = max(self._paused_until, now - CREDIT_SECONDS) + PAUSE_IN_TIMES * took
+
+
+def size_of(work: Any) -> int | None:
+    """How many bytes and characters a work writes, at one row; None when nobody knows."""
+    ask = getattr(work, "size", None)
+    return None if ask is None else ask()
