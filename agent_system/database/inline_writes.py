@@ -71,11 +71,12 @@ class InlineWrites:
         clock: Seconds that only rise.
     """
 
-    __slots__ = ("_asked", "_clock", "_paused_until", "_started", "writes")
+    __slots__ = ("_asked", "_clock", "_paused_until", "_short", "_started", "writes")
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._asked = 0.0
+        self._short: Any = None
         self._paused_until = 0.0
         self._started = 0.0
         self.writes = 0
@@ -92,17 +93,19 @@ class InlineWrites:
         raw.execute("PRAGMA busy_timeout = 0").fetchall()
         raw.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
 
-    def ask(self) -> None:
-        """Somebody calls for a write, to be begun in the loop's next round."""
+    def ask(self, work: Any) -> None:
+        """Somebody calls for a write, to be begun in the loop's next round, when nobody else waits for one."""
+        size = size_of(work)
+        self._short = work if size is not None and size <= MOST_BYTES else None
         self._asked = self._clock()
 
     def begin(self, work: Any) -> bool:
-        """Whether this work may; if so, it begins now, and `end` is to be told."""
+        """Whether a work that has come alone may go this way; if so, it begins now, and `end` is to be told."""
+        # Another one may have come since, and the one that was asked for may have been cancelled.
+        is_short, self._short = work is self._short, None
         self._started = self._clock()
-        if self._started - self._asked > QUIET_SECONDS or self._started < self._paused_until:
-            return False
-        size = size_of(work)
-        return size is not None and size <= MOST_BYTES
+        is_quiet = self._started - self._asked <= QUIET_SECONDS
+        return is_short and is_quiet and self._started >= self._paused_until
 
     def end(self) -> None:
         """It has ended."""

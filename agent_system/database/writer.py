@@ -100,12 +100,13 @@ class Writer:
             # What tells of them waits behind everybody who is to run in this round of the loop and in the next.
             self._answer()
         loop = asyncio.get_running_loop()
+        is_first = self._idle.is_set()
+        if is_first and self._inline is not None:
+            self._inline.ask(work)
         future: asyncio.Future[T] = loop.create_future()
         self._queue.add(WaitingWork(work, future))
-        if self._idle.is_set():
+        if is_first:
             self._idle.clear()
-            if self._inline is not None:
-                self._inline.ask()
             loop.call_soon(self._ask_for_turn)
         return await future
 

@@ -78,8 +78,12 @@ class Update:
         return self._store if self._check is None and self._store.only_tells else None
 
     def size(self) -> int | None:
-        """How many characters it writes; None when it does more than that."""
-        return None if self.kind() is None else len(repr(self._changes))
+        """How many bytes and characters it writes; None when it does more than that, or when nobody knows."""
+        changes = self._changes.values()
+        # What is in a list may be anything; it is looked at when it is encoded.
+        if self.kind() is None or any(isinstance(value, (list, dict)) for value in changes):
+            return None
+        return sum([len(value) for value in changes if isinstance(value, (str, bytes))])
 
     def do_with(self, executor: Executor, others: Sequence[Update]) -> None:
         """Change the row and then those of others; where there is nothing to change, only that caller is told."""

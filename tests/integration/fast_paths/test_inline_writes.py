@@ -21,7 +21,7 @@ from agent_system.database.inline_writes import (
     InlineWrites,
 )
 from agent_system.entity_manager import EntityManager
-from agent_system.errors import DuplicateKeyError
+from agent_system.errors import DuplicateKeyError, ValidationError
 from tests import requirements as requires
 from tests.integration.engine.processes import Child, OtherProcess
 from tests.integration.fast_paths.managers import Agents, AuditedAgents, inline_writes_of
@@ -97,6 +97,16 @@ class TestWhichWrites:
     async def test_those_that_come_together_take_the_writers_thread(self, db: DatabaseManager, where: Where) -> None:
         assert await asyncio.gather(db.write(where), db.write(where)) == [False, False]
 
+    async def test_one_that_is_alone_because_another_was_cancelled_may_take_long(
+        self, db: DatabaseManager, where: Where
+    ) -> None:
+        given_up = asyncio.create_task(db.write(where))
+        writing = asyncio.create_task(db.write(where.__call__))
+        await asyncio.sleep(0)
+        given_up.cancel()
+
+        assert not await writing
+
     async def test_a_loop_that_has_other_things_to_do_is_left_to_them(
         self, db: DatabaseManager, clock: Clock, where: Where
     ) -> None:
@@ -135,6 +145,19 @@ class TestWhichWrites:
         assert await em.agents.get_by_name("bob") is not None
         assert [message.content for message in await em.messages.last(conversation.id, 5)] == ["hello"]
 
+    @pytest.mark.usefixtures("clock")
+    async def test_what_cannot_be_measured_is_refused_as_ever(self, db: DatabaseManager) -> None:
+        agents = EntityManager(db).agents
+        agent = await agents.create({"name": "Ada"})
+        deep: Any = []
+        for _ in range(100_000):
+            deep = [deep]
+        with pytest.raises(ValidationError) as caught:
+            await agents.update(agent.id, {"meta": {"deep": deep}})
+
+        assert caught.value.field == "meta"
+        assert await agents.get_by_id(agent.id) == agent
+
 
 class TestTheLoop:
     async def test_a_slow_write_is_followed_by_a_pause(self, db: DatabaseManager, where: Where) -> None:
@@ -157,8 +180,9 @@ class TestTheLoop:
         writes = InlineWrites(clock)
         stopped = 0.0
         while clock.now < 1_100:
-            writes.ask()
-            if writes.begin(Brief(lambda _: None, 0)):
+            work = Brief(lambda _: None, 0)
+            writes.ask(work)
+            if writes.begin(work):
                 clock.now += 10 * SLOW_WRITE_SECONDS
                 stopped += 10 * SLOW_WRITE_SECONDS
                 writes.end()
