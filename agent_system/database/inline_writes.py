@@ -59,7 +59,7 @@ class Brief(Generic[T]):
         result: T = self._work(executor)
         return result
 
-    def size(self) -> int | None:
+    def written_size(self) -> int | None:
         """How many bytes and characters it writes; None when nobody knows."""
         return self._size
 
@@ -118,5 +118,5 @@ class InlineWrites:
 
 def size_of(work: Any) -> int | None:
     """How many bytes and characters a work writes, at one row; None when nobody knows."""
-    ask = getattr(work, "size", None)
+    ask = getattr(work, "written_size", None)
     return None if ask is None else ask()

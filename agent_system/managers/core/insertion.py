@@ -82,7 +82,7 @@ class Insertion:
             return is_one_part(count)
         return not self.made and are_pairs(count)
 
-    def size(self) -> int:
+    def written_size(self) -> int:
         """How many bytes and characters it writes, with its event."""
         written = self.parameters if self.event is None else [*self.parameters, *self.event]
         return sum([len(value) for value in written if isinstance(value, (str, bytes))])

@@ -77,7 +77,7 @@ class Update:
         """Those of one table go together; what a check does besides is nobody else's."""
         return self._store if self._check is None and self._store.only_tells else None
 
-    def size(self) -> int | None:
+    def written_size(self) -> int | None:
         """How many bytes and characters it writes; None when it does more than that, or when nobody knows."""
         changes = self._changes.values()
         # What is in a list may be anything; it is looked at when it is encoded.

@@ -80,7 +80,7 @@ class WithVectors(Generic[T]):
             return None
         return WithVectors, self._rows.index.name, self._embedder.name, self._embedder.dimensions, kind
 
-    def size(self) -> int | None:
+    def written_size(self) -> int | None:
         """How many bytes and characters it writes; None when nobody knows."""
         size = size_of(self.work)
         return None if size is None else size + sum(map(len, self.vectors.values()))

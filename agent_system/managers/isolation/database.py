@@ -211,7 +211,7 @@ class _BoundWork(Generic[T]):
         kind = kind_of(self.work)
         return None if kind is None else (self._guard, kind)
 
-    def size(self) -> int | None:
+    def written_size(self) -> int | None:
         """See `agent_system.database.inline_writes`."""
         return size_of(self.work)
 

@@ -66,9 +66,9 @@ class Remembering:
         kind = self.insertion.kind()
         return None if kind is None else (Remembering, kind)
 
-    def size(self) -> int:
+    def written_size(self) -> int:
         """How many bytes and characters it writes."""
-        return self.insertion.size()
+        return self.insertion.written_size()
 
     def do_with(self, executor: Executor, others: Sequence[Remembering]) -> None:
         """Remember it, and after it others of its kind."""

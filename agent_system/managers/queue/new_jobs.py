@@ -49,7 +49,7 @@ class NewJob:
         kind = self.insert.kind() if isinstance(self.insert, Insertion) else None
         return None if kind is None else (NewJob, kind)
 
-    def size(self) -> int | None:
+    def written_size(self) -> int | None:
         """How many bytes and characters it writes; None when nobody knows."""
         return size_of(self.insert)
 

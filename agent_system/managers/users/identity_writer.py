@@ -44,7 +44,7 @@ class _Owned:
         kind = kind_of(self.write)
         return None if kind is None else (_Owned, kind)
 
-    def size(self) -> int | None:
+    def written_size(self) -> int | None:
         """How many bytes and characters it writes; None when nobody knows."""
         return size_of(self.write)
 

@@ -59,7 +59,7 @@ class Where:
         self.clock.now += self.seconds
         return threading.current_thread() is threading.main_thread()
 
-    def size(self) -> int:
+    def written_size(self) -> int:
         return 0
 
 
