@@ -290,6 +290,11 @@ class DatabaseSettings(BaseSettings):
         ).render_as_string(hide_password=False)
 
     @property
+    def writes_inline(self) -> bool:
+        """Whether short writes may run on the event loop's own thread: only where a commit syncs nothing."""
+        return self.inline_writes and self.durability is Durability.NORMAL
+
+    @property
     def safe_url(self) -> str:
         """The same path or URL for people to read, its password masked."""
         return mask_password(self.url)

@@ -22,7 +22,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agent_system.database.driver import library_verdict, sqlite
-from agent_system.database.inline_writes import InlineWrites
 from agent_system.database.lanes import uncancelled
 from agent_system.database.wal_index import descriptor_of
 from agent_system.errors import DatabaseBusyError
@@ -71,7 +70,7 @@ class Checkpointer:
         self._first_try = 2 * pages
         self._next_try = self._first_try
         self._kept_bytes = KEPT * pages * PAGE_BYTES
-        self._needed = library_verdict().has_wal_reset_bug or InlineWrites.of(settings) is not None
+        self._needed = library_verdict().has_wal_reset_bug or settings.writes_inline
         self._task: asyncio.Task[None] | None = None
 
     def consider(self) -> None:

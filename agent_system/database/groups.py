@@ -8,8 +8,8 @@ runs by itself. Three things can go wrong, and each has its answer:
 - A work fails and changed nothing (a refused constraint, a missing row, a version conflict; `total_changes` tells): it
   gets its error, the others go on as if it had not been there.
 - A work fails after it changed something: the transaction is rolled back and the group runs again with one savepoint
-  around each work. If even the transaction is gone afterwards (RAISE(ROLLBACK), disk full), everything done so far is
-  void, and the group starts again without the culprit.
+  around each work, unless it is alone. If even the transaction is gone afterwards (RAISE(ROLLBACK), disk full),
+  everything done so far is void, and the group starts again without the culprit.
 - COMMIT fails: no savepoint can tell who is to blame, so each work is committed alone. An I/O error at COMMIT is an
   unknown outcome; it is said so and never repeated.
 """

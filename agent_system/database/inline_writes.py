@@ -15,16 +15,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agent_system.settings import Durability
-
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
     from agent_system.database.executor import Executor, Work
-    from agent_system.settings import DatabaseSettings
 
-__all__ = ["Brief", "InlineWrites", "size_of"]
+__all__ = ["Brief", "InlineWrites", "size_of", "wait_for_nothing"]
 
 T = TypeVar("T")
 
@@ -82,17 +79,6 @@ class InlineWrites:
         self.writes = 0
         """How many have gone this way."""
 
-    @classmethod
-    def of(cls, settings: DatabaseSettings) -> InlineWrites | None:
-        """None where no write may."""
-        return cls() if settings.inline_writes and settings.durability is Durability.NORMAL else None
-
-    @staticmethod
-    def set_up(raw: sqlite3.Connection) -> None:
-        """Make a connection one that never waits: for no lock, nor for a disk, as one does that moves the log."""
-        raw.execute("PRAGMA busy_timeout = 0").fetchall()
-        raw.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
-
     def ask(self, work: Any) -> None:
         """Somebody calls for a write, to be begun in the loop's next round, when nobody else waits for one."""
         size = size_of(work)
@@ -114,6 +100,12 @@ class InlineWrites:
         took = now - self._started
         if took > SLOW_WRITE_SECONDS:
             self._paused_until = max(self._paused_until, now - CREDIT_SECONDS) + PAUSE_IN_TIMES * took
+
+
+def wait_for_nothing(raw: sqlite3.Connection) -> None:
+    """Make a connection one that never waits: for no lock, nor for a disk, as one does that moves the log."""
+    raw.execute("PRAGMA busy_timeout = 0").fetchall()
+    raw.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
 
 
 def size_of(work: Any) -> int | None:

@@ -150,16 +150,16 @@ class Lane:
         """
         if not self._at_work.acquire(blocking=False):
             return False
+        value, error = None, None
         try:
             value = function(*args)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 (whoever waits is told)
+            error = exc
+        finally:
             self._at_work.release()
-            then(None, exc)
-            if not isinstance(exc, Exception):
-                raise
-        else:
-            self._at_work.release()
-            then(value, None)
+        then(value, error)
+        if error is not None and not isinstance(error, Exception):
+            raise error
         return True
 
     def _work(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -60,8 +60,6 @@ class Writer:
         self._executor = executor
         self._reopen = reopen
         self._inline = inline
-        if inline is not None:
-            inline.set_up(executor.raw)
         self._turn = turn
         self._queue = queue
         self._announce = announce
@@ -238,8 +236,6 @@ class Writer:
     async def reopen(self) -> None:
         """Go on with another connection."""
         self._lane, self._executor = await self._reopen()
-        if self._inline is not None:
-            self._inline.set_up(self._executor.raw)
 
     async def _try_on_new_connection(self, group: list[WaitingWork]) -> None:
         """The connection failed before the group's COMMIT, so nothing of it is written and it may run once more."""

@@ -33,7 +33,7 @@ from agent_system.database.engine import (
 )
 from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy, InlineReader
-from agent_system.database.inline_writes import InlineWrites
+from agent_system.database.inline_writes import InlineWrites, wait_for_nothing
 from agent_system.database.readings import Readings, ReadingTurn
 from agent_system.database.session_turn import SessionTurn
 from agent_system.database.translate import FAILURES, translate, translated
@@ -103,30 +103,28 @@ class SqliteBackend:
 
     async def open(self) -> None:
         """Check the writer and the reader out of the pool for good."""
+        settings = self._settings
         if self._slow is not None:
             self._slow.start(self.engine)
         self._writing = await self._check_out(writes=True)
         self._reading = await self._check_out(writes=False)
-        if self._settings.inline_reads:
-            arguments = sqlite_connection_arguments(self._url, self._settings, **self._observed)
+        if settings.inline_reads:
+            arguments = sqlite_connection_arguments(self._url, settings, **self._observed)
             self._inline = InlineReader(*arguments, self._courtesy)
         self._wal_index = await self._reading.lane.run(WalIndex.of, self._path)
-        if self._settings.hot_cache_size and self._wal_index is not None:
+        if settings.hot_cache_size and self._wal_index is not None:
             self.cache = await self._reading.lane.run(self._open_cache, self._wal_index)
-        self._watch()
-        self._checkpointer = Checkpointer(
-            self._path, self._turn, self._lanes, settings=self._settings, index=self._wal_index
-        )
-        await self._writing.lane.run(self._checkpointer.keep_length, self._writing.lane.raw)
+        self._checkpointer = Checkpointer(self._path, self._turn, self._lanes, settings=settings, index=self._wal_index)
+        await self._writing.lane.run(self._set_up_writer, self._writing.executor)
         self._writer = Writer(
             self._writing.lane,
             self._writing.executor,
             self._turn,
-            queue=WorkQueue(self._settings.write_group_size, self._settings.write_queue_limit),
+            queue=WorkQueue(settings.write_group_size, settings.write_queue_limit),
             announce=self._announce,
             after_commit=self._after_commit,
             reopen=self._reopen_writer,
-            inline=InlineWrites.of(self._settings),
+            inline=InlineWrites() if settings.writes_inline else None,
         )
 
     def _lanes(self) -> tuple[Lane, Lane]:
@@ -153,16 +151,17 @@ class SqliteBackend:
 
     async def _reopen_writer(self) -> tuple[Lane, SqliteExecutor]:
         self._writing = await self._replace(self._writing, writes=True)
-        self._watch()
-        await self._writing.lane.run(self._checkpointer.keep_length, self._writing.lane.raw)
+        await self._writing.lane.run(self._set_up_writer, self._writing.executor)
         return self._writing.lane, self._writing.executor
 
-    def _watch(self) -> None:
-        """Let the writer note what others commit, and what it commits itself."""
-        executor = self._writing.executor
+    def _set_up_writer(self, executor: SqliteExecutor) -> None:
+        """Let the writer note what others commit, and what it commits itself, and set its connection up."""
         executor.schema.index = self._wal_index
         if self.cache is not None:
             executor.journal = CommitJournal(self.cache, executor.raw, executor.schema)
+        self._checkpointer.keep_length(executor.raw)
+        if self._settings.writes_inline:
+            wait_for_nothing(executor.raw)
 
     def _open_cache(self, index: WalIndex) -> HotCache:
         return HotCache(index, TableEffects(self._reading.lane.raw), self._settings.hot_cache_size, self._courtesy)
@@ -271,7 +270,7 @@ class SqliteBackend:
     async def begin(self) -> SqliteTransaction:
         """Take the turn and begin a transaction on the writer."""
         try:
-            await self._turn.begin_on(lambda: self._writing.lane)
+            await self._turn.begin_on(self._writing_lane)
         except (sqlite.Error, ValueError) as exc:
             if not is_broken(exc):
                 raise
@@ -281,9 +280,12 @@ class SqliteBackend:
                 await self._writer.reopen()
             finally:
                 self._turn.release()
-            await self._turn.begin_on(lambda: self._writing.lane)
+            await self._turn.begin_on(self._writing_lane)
         post = self._writing
         return SqliteTransaction(post.connection, post.lane, post.executor, self._end_transaction)
+
+    def _writing_lane(self) -> Lane:
+        return self._writing.lane
 
     def session_options(self, *, read_only: bool) -> dict[str, Any]:
         """A session that may write takes its turn when its transaction begins; a reading one needs none."""
