@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
-from uuid import UUID, SafeUUID
+from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Integer, LargeBinary, String, types
 from sqlalchemy import REAL as SQL_REAL
@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from agent_system.errors import SchemaMismatchError
 from agent_system.models.codec import ESCAPE, decode_json, decode_parsed_json, decode_text, encode_json, encode_text
+from agent_system.models.uuids import native_uuid, parse_uuid, uuid_text
 
 __all__ = ["BigInt", "Enumerated", "FormatVersion", "Json", "Real", "Text", "UtcDateTime", "Uuid", "Vector"]
 
@@ -142,10 +143,19 @@ class Json(TypeDecorator[Any]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
         """Load from text; asyncpg has parsed it already, so that only the escapes in its strings are left to undo."""
-        decode = decode_json if _is_text(self, dialect) else decode_parsed_json
+        if not _is_text(self, dialect):
+            return decode_parsed_json
+        decode = decode_json
 
         def process(value: Any) -> Any:
-            return value if value is None else decode(value)
+            if value is None:
+                return None
+            # The first tests of decode_json are repeated here to save its call.
+            if value == "{}":
+                return {}
+            if value == "[]":
+                return []
+            return decode(value)
 
         return process
 
@@ -214,13 +224,13 @@ class Uuid(TypeDecorator[UUID]):
                 return None
             if value.__class__ is not UUID and not isinstance(value, UUID):
                 value = UUID(value)
-            return value if native else str(value)
+            return value if native else uuid_text(value)
 
         return process
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
         """Return a `uuid.UUID`."""
-        return _native_uuid if not _is_text(self, dialect) else _parse_uuid
+        return native_uuid if not _is_text(self, dialect) else parse_uuid
 
 
 class Vector(TypeDecorator[bytes]):
@@ -319,31 +329,3 @@ def _parse_foreign(value: Any) -> datetime:
         message = f"{value!r} is not a timestamp"
         raise ValueError(message) from exc
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-# UUID(text) spends two thirds of its time on spellings that no column holds. The two slots are what UUID.__init__ sets.
-_new_uuid = object.__new__
-_set_int = UUID.__dict__["int"].__set__
-_set_is_safe = UUID.__dict__["is_safe"].__set__
-_UNKNOWN = SafeUUID.unknown
-
-
-def _parse_uuid(value: Any) -> Any:
-    if value is None:
-        return None
-    if len(value) != 36:  # noqa: PLR2004 (the canonical form)
-        return UUID(value)
-    result = _new_uuid(UUID)
-    _set_int(result, int(value.replace("-", ""), 16))
-    _set_is_safe(result, _UNKNOWN)
-    return result
-
-
-def _native_uuid(value: Any) -> Any:
-    # asyncpg hands out a subclass of its own, which pickles by a name of its package.
-    if value is None or value.__class__ is UUID:
-        return value
-    result = _new_uuid(UUID)
-    _set_int(result, value.int)
-    _set_is_safe(result, _UNKNOWN)
-    return result

@@ -50,7 +50,7 @@ class MessageWriter:
             except ForeignKeyError:
                 self._authors.forget(author)
             else:
-                return manager.plans.hydrate.build(values)
+                return manager.plans.hydrate.adopt(values)
         (message,) = await self.write([data])
         return message
 

@@ -109,7 +109,7 @@ class Manager(Generic[Row]):
         """
         values = self.new_values(data)
         await self.run(self.insertion(values), values)
-        return self.plans.hydrate.build(values)
+        return self.plans.hydrate.adopt(values)
 
     async def create_many(self, rows: Iterable[Mapping[str, Any] | Row]) -> builtins.list[Row]:
         """Write many rows, all or none, and return them in order.

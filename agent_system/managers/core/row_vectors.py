@@ -66,13 +66,13 @@ class RowVectors:
 
     # Writing.
 
-    async def run(
+    def run(
         self,
         run: Callable[[Work[T], Values], Awaitable[T]],
         work: Work[T],
         values: Values,
         embedder: Embedder | None,
-    ) -> T:
+    ) -> Awaitable[T]:
         """Run a writing unit of work that also writes the vectors of the texts that it writes.
 
         An embedder that fails keeps nobody from writing: the vectors are missing then, until `backfill` makes them. A
@@ -84,8 +84,12 @@ class RowVectors:
             values: What is to be written.
             embedder: What makes vectors; None: none are written.
         """
-        if embedder is None:
-            return await run(work, values)
+        # Without a coroutine of its own where there is nothing to do.
+        return run(work, values) if embedder is None else self._run(run, work, values, embedder)
+
+    async def _run(
+        self, run: Callable[[Work[T], Values], Awaitable[T]], work: Work[T], values: Values, embedder: Embedder
+    ) -> T:
         many = [values] if isinstance(values, Mapping) else values
         vectors = await self._vectors_of(embedder, [row["content"] for row in many if row.get("content")])
         both = WithVectors(work, many, self.rows, embedder, vectors)
