@@ -58,8 +58,8 @@ def _text(statement: Any) -> str:
 
 
 def _recording_inline(original: Callable[..., Any], statements: list[str]) -> Callable[..., Any]:
-    async def run(reader: Any, plan: Any, *arguments: Any) -> Any:
-        rows = await original(reader, plan, *arguments)
+    def run(reader: Any, plan: Any, *arguments: Any) -> Any:
+        rows = original(reader, plan, *arguments)
         # A lookup that is refused goes through the lane, where it is recorded.
         if rows is not None:
             statements.append(plan.sql)

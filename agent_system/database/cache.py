@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent_system.database.hydration import Hydrator, Mould
-    from agent_system.database.inline import Courtesy
     from agent_system.database.plans import Plan
 
 __all__ = ["CommitJournal", "HotCache", "TableEffects"]
@@ -67,7 +66,7 @@ class HotCache:
     The event loop's thread reads and fills, the writer's thread adopts its commits.
     """
 
-    def __init__(self, index: WalIndex, effects: TableEffects, limit: int, courtesy: Courtesy) -> None:
+    def __init__(self, index: WalIndex, effects: TableEffects, limit: int) -> None:
         self._index = index
         self.effects = effects
         """What a write changes besides its own rows; used on the writer's thread only."""
@@ -76,8 +75,6 @@ class HotCache:
         self._rows = 0
         self._moulded: deque[_Entry] = deque()
         self._without_mould = 0
-        self.courtesy = courtesy
-        """Tells after which of the hits the loop's other tasks shall have their turn."""
         self._valid_at = b""
         self._awaited: bytes | None = None
         self._guard = threading.Lock()

@@ -157,7 +157,13 @@ class Hydrator(Generic[Row]):
 
     def __call__(self, row: Sequence[Any]) -> Row:
         """Turn one driver row into an instance."""
-        return self.adopt(self.decode(row))
+        # What `adopt` does, without its call.
+        instance: Any = _new(self._class)
+        _set_dict(instance, self.decode(row))
+        if self._dispatch.load:
+            self._dispatch.load(_state_of(instance), None)
+        turned: Row = instance
+        return turned
 
     def mould(self, row: Sequence[Any]) -> Mould[Row]:
         """Decode a driver row of which many instances will be wanted."""

@@ -40,8 +40,8 @@ PAUSE_LIMIT_SECONDS = 1.0
 READS_UNTIL_FORGIVEN = 256
 # How many of SQLite's virtual instructions lie between two looks at the clock: a row of 40 columns is about 50.
 INSTRUCTIONS_BETWEEN_LOOKS = 200
-# 32 lookups of 10 µs keep the loop for a third of a millisecond.
-READS_BETWEEN_YIELDS = 32
+# 64 lookups of 10 µs keep the loop for two thirds of a millisecond.
+READS_BETWEEN_YIELDS = 64
 # A write is told of after three or four rounds of the loop, so that all that lengthens one delays it as many times.
 READS_BESIDE_WRITES = 2
 
@@ -53,19 +53,20 @@ class Courtesy:
         is_written: Tells whether somebody waits for a write.
     """
 
-    __slots__ = ("_is_over", "_is_written", "_left", "_stopped_seconds")
+    __slots__ = ("_is_over", "_is_written", "_left", "stopped_seconds")
 
     def __init__(self, is_written: Callable[[], bool]) -> None:
         self._is_written = is_written
-        self._is_over, self._left, self._stopped_seconds = False, READS_BETWEEN_YIELDS, 0.0
+        self._is_over, self._left = False, READS_BETWEEN_YIELDS
+        self.stopped_seconds = 0.0
+        """How long reads have stopped the loop since others had their turn; who reads adds to it."""
 
-    def is_due(self, seconds: float = 0.0) -> bool:
-        """Count one read, which stopped the loop for so long; whether it is time to let the others run."""
+    def is_due(self) -> bool:
+        """Count a read that is to be; whether it is time to let the others run before."""
         if self._is_over:
             return True
         self._left -= 1
-        self._stopped_seconds += seconds
-        if self._left > 0 and self._stopped_seconds < SLOW_READ_SECONDS:
+        if self._left > 0 and self.stopped_seconds < SLOW_READ_SECONDS:
             return False
         # For everybody who reads in this iteration of the loop, or each of many tasks would take as much of it.
         self._is_over = True
@@ -75,7 +76,7 @@ class Courtesy:
     def _begin(self) -> None:
         self._is_over = False
         self._left = READS_BESIDE_WRITES if self._is_written() else READS_BETWEEN_YIELDS
-        self._stopped_seconds = 0.0
+        self.stopped_seconds = 0.0
 
 
 class InlineReader:
@@ -92,21 +93,15 @@ class InlineReader:
         self._pause_seconds = PAUSE_SECONDS
         self._until_forgiven = 0
         self._courtesy = courtesy
-        self._stopped_seconds = 0.0
         self.reads = 0
         """How many lookups were answered here."""
         self.refusals = 0
-        """How many were sent to the lane."""
+        """How many were sent to the lane; who sends them counts."""
 
-    async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any] | None:
-        """Run a short read; None when it has to go through the lane."""
-        stopped_seconds, self._stopped_seconds = self._stopped_seconds, 0.0
-        if self._courtesy.is_due(stopped_seconds):
-            # Before it reads: of rows that many tasks held meanwhile the garbage collector would look at each.
-            await asyncio.sleep(0)
+    def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any] | None:
+        """Run a short read, which is not due to let others run before; None when it has to go through the lane."""
         started = time.perf_counter()
         if started < self._paused_until:
-            self.refusals += 1
             return None
         self._deadline = started + SLOW_READ_SECONDS
         if started >= self._own.expires_at:
@@ -117,7 +112,6 @@ class InlineReader:
             # The lane waits for locks, has all the time it needs, and replaces a connection that is broken.
             if not (is_busy(exc) or is_broken(exc) or getattr(exc, "sqlite_errorname", None) == "SQLITE_INTERRUPT"):
                 raise
-            self.refusals += 1
             self._pause()
             return None
         self.reads += 1
@@ -125,7 +119,7 @@ class InlineReader:
         took = time.perf_counter() - started
         if took > SLOW_READ_SECONDS and self._own.worked_seconds() > SLOW_READ_SECONDS:
             self._pause()
-        self._stopped_seconds += took
+        self._courtesy.stopped_seconds += took
         return rows
 
     def _is_late(self) -> bool:

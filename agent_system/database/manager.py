@@ -16,7 +16,7 @@ from agent_system.database.lanes import uncancelled
 from agent_system.database.maintenance import Maintenance
 from agent_system.database.migrations import prepare_schema
 from agent_system.database.observation import observed
-from agent_system.database.recall import NO_RECALL, Recall, recalling
+from agent_system.database.recall import NO_RECALL, Recall
 from agent_system.database.shared import Shared
 from agent_system.database.transactions import Transaction, current_transaction, entered, nested
 from agent_system.database.translate import translated
@@ -63,7 +63,7 @@ class DatabaseManager:
     """
 
     is_scoped = False  # whether it sees only what belongs to somebody
-    recall: Recall = NO_RECALL  # what finds rows in the hot cache
+    recall: Recall = NO_RECALL  # what answers lookups at once
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class DatabaseManager:
         finally:
             self._is_connecting = False
         self._process_id, self._loop = os.getpid(), asyncio.get_running_loop()
-        self.recall = recalling(self._backend.cache)
+        self.recall = self._backend.recall
         self._maintenance = Maintenance(self._backend, self.settings.maintenance_seconds)
         self._maintenance.start()
         return self

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from agent_system.database.recall import NO_RECALL
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
@@ -50,7 +52,7 @@ class _Observed:
 
 
 class _ObservedBackend(_Observed):
-    cache = None  # who watches wants to see every lookup
+    recall = NO_RECALL  # who watches wants to see every lookup
 
     async def read(self, work: Work[T]) -> T:
         with self._watch("read"):

@@ -1,7 +1,8 @@
-"""Answering a lookup from the hot cache in the caller's own step, without a coroutine.
+"""Answering a lookup in the caller's own step, without a coroutine: from the hot cache, or read on the loop's thread.
 
-Through the layers below (manager, backend, their coroutines, decoding) a row that is in the cache took more than twice
-as long. What they make sure of is made sure of here in one place; whatever is not plain is left to them.
+Through the layers below (manager, backend, their coroutines) a row that is in the cache took more than twice as long,
+and one that was read a fifth longer. What they make sure of is made sure of here in one place; whatever is not plain is
+left to them.
 """
 
 from __future__ import annotations
@@ -11,82 +12,122 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent_system.database.transactions import open_transactions
+from agent_system.database.translate import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from agent_system.database.cache import HotCache
     from agent_system.database.hydration import Hydrator
+    from agent_system.database.inline import Courtesy, InlineReader
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import Plan
 
-__all__ = ["NO_RECALL", "Recall", "look_up", "recalling"]
+__all__ = ["NO_RECALL", "InStep", "Recall", "look_up", "others_turn"]
 
 Row = TypeVar("Row")
 
+UNKNOWN: Any = object()
+"""What `Recall.find` gives for a row that has to be fetched."""
+
 
 class Recall(Protocol):
-    """Looks rows up in the hot cache."""
-
-    def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
-        """A new instance of the row; None: it has to be fetched, which tells as well why it could not be found here."""
+    """Answers lookups at once."""
 
     def is_due(self) -> bool:
-        """Whether the other tasks shall have their turn before a row that was found is given; asked once for each."""
+        """Whether the other tasks shall have their turn before the next lookup; asked once for each."""
+
+    def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
+        """A new instance of the row, and None when there is none; UNKNOWN: it has to be fetched."""
 
 
 async def look_up(db: DatabaseManager, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row]) -> Row | None:
-    """The row that a plan finds, from the hot cache where it is there; None when there is none."""
+    """The row that a plan finds; None when there is none."""
+    if db.recall.is_due():
+        # Before it reads: of rows that many tasks held meanwhile the garbage collector would look at each.
+        await others_turn()
     known = db.recall.find(plan, parameters, hydrate)
-    if known is not None:
-        return await _later(known) if db.recall.is_due() else known
+    if known is not UNKNOWN:
+        return known
     rows = await db.fetch(plan, parameters)
     return hydrate(rows[0]) if rows else None
 
 
 @coroutine
-def _later(row: Row) -> Generator[None, None, Row]:
-    """Return what was found when the other tasks have had their turn."""
-    yield  # What `asyncio.sleep(0)` does, in one object instead of three.
-    return row
+def others_turn() -> Generator[None, None, None]:
+    """Let the other tasks run once: what `asyncio.sleep(0)` does, in one object instead of three."""
+    yield
 
 
 class _Nothing:
     """Leaves every row to be fetched."""
 
-    def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
-        del plan, parameters, hydrate
-        return None
-
     def is_due(self) -> bool:
         return False
 
-
-class _OfCache:
-    """Looks rows up for callers on one loop."""
-
-    __slots__ = ("_instance", "_loop", "is_due")
-
-    def __init__(self, cache: HotCache) -> None:
-        self._instance = cache.instance
-        self._loop = asyncio.get_running_loop()
-        self.is_due = cache.courtesy.is_due
-
     def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
-        if plan.hot is None or open_transactions.get() is not None:
-            return None
-        try:
-            if asyncio.get_running_loop() is not self._loop:
-                return None
-        except RuntimeError:
-            return None  # The child of a fork, which has no loop.
-        row: Row | None = self._instance((plan.hot, parameters[0]), hydrate)
-        return row
+        del plan, parameters, hydrate
+        unknown: Row | None = UNKNOWN
+        return unknown
 
 
 NO_RECALL: Recall = _Nothing()
 
 
-def recalling(cache: HotCache | None) -> Recall:
-    """What looks rows up in a cache, for callers on the running loop."""
-    return NO_RECALL if cache is None else _OfCache(cache)
+class InStep:
+    """Answers lookups of callers on the running loop.
+
+    Args:
+        cache: Where rows are looked for first.
+        inline: What reads them.
+        courtesy: Tells when the other tasks shall have their turn.
+    """
+
+    __slots__ = ("_cache", "_inline", "_is_due", "_loop")
+
+    def __init__(self, cache: HotCache | None, inline: InlineReader | None, courtesy: Courtesy) -> None:
+        self._cache = cache
+        self._inline = inline
+        self._is_due = courtesy.is_due
+        self._loop = asyncio.get_running_loop()
+
+    def is_due(self) -> bool:
+        """See `Recall.is_due`."""
+        return self._is_at_home() and self._is_due()
+
+    def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
+        """See `Recall.find`."""
+        unknown: Row | None = UNKNOWN
+        if open_transactions.get() is not None or not self._is_at_home():
+            return unknown
+        cache = self._cache
+        if cache is None or plan.hot is None:
+            rows = self._read(plan, parameters)
+        else:
+            key = (plan.hot, parameters[0])
+            row: Row | None = cache.instance(key, hydrate)
+            if row is not None:
+                return row
+            before = cache.header()
+            rows = self._read(plan, parameters)
+            if rows:
+                cache.put(key, rows[0], before)
+            if rows is not None:
+                cache.misses += 1
+        if rows is None:
+            return unknown
+        return hydrate(rows[0]) if rows else None
+
+    def _is_at_home(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False  # The child of a fork, which has no loop.
+
+    def _read(self, plan: Plan, parameters: Sequence[Any]) -> list[Any] | None:
+        if self._inline is None:
+            return None
+        try:
+            return self._inline.fetch(plan, parameters)
+        except FAILURES:
+            return None  # It fails again where it is told in the right words.

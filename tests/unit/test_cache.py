@@ -16,7 +16,6 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from agent_system.database.cache import CommitJournal, HotCache, TableEffects
 from agent_system.database.executor import SqliteExecutor
-from agent_system.database.inline import Courtesy
 from agent_system.database.plans import Plan, compile_plan
 from agent_system.database.schema_watch import SchemaWatch
 from agent_system.database.wal_index import COUNTER, HEADER_BYTES
@@ -83,7 +82,7 @@ class Cached:
         self.effects = Effects()
         index: Any = self.index
         effects: Any = self.effects
-        self.cache = HotCache(index, effects, limit, Courtesy(lambda: False))
+        self.cache = HotCache(index, effects, limit)
         for key in (ADA, GRACE, TOOL):
             self.fill(key)
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from agent_system.database.cache import HotCache
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
+    from agent_system.database.recall import Recall
 
 __all__ = ["Backend", "BackendTransaction", "Changes", "EngineHealth", "Hidden", "Mark"]
 
@@ -124,8 +124,8 @@ class Backend(Protocol):
     """
 
     engine: AsyncEngine
-    cache: HotCache | None
-    """The hot cache, for lookups that are answered at once; None where there is none."""
+    recall: Recall
+    """What answers lookups at once, when it is open."""
 
     @property
     def dialect(self) -> Dialect:

@@ -18,6 +18,7 @@ from agent_system.database.dialects.postgresql_queries import run_query
 from agent_system.database.dialects.postgresql_upkeep import warn_of_long_transactions
 from agent_system.database.engine import IDLE_LIMIT, create_engine, dispose
 from agent_system.database.lanes import uncancelled
+from agent_system.database.recall import NO_RECALL
 from agent_system.database.slow_queries import SlowQueries
 from agent_system.database.translate import is_serialization_failure, translated
 from agent_system.errors import DatabaseError, TransactionError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Dialect, TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from agent_system.database.cache import HotCache
     from agent_system.database.dialects.base import Hidden
     from agent_system.database.executor import Work
     from agent_system.database.plans import Plan
@@ -72,7 +72,7 @@ class PostgresBackend:
 
     def __init__(self, url: URL, settings: DatabaseSettings) -> None:
         self.engine = create_engine(url, settings)
-        self.cache: HotCache | None = None
+        self.recall = NO_RECALL
         self._url = url
         self._settings = settings
         self._slow = self._observe()

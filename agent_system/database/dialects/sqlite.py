@@ -35,6 +35,7 @@ from agent_system.database.executor import SqliteExecutor
 from agent_system.database.inline import Courtesy, InlineReader
 from agent_system.database.inline_writes import InlineWrites, wait_for_nothing
 from agent_system.database.readings import Readings, ReadingTurn
+from agent_system.database.recall import NO_RECALL, InStep, others_turn
 from agent_system.database.session_turn import SessionTurn
 from agent_system.database.translate import FAILURES, translate, translated
 from agent_system.database.turns import Backoff, Turn
@@ -91,6 +92,7 @@ class SqliteBackend:
         self._connections: list[AsyncConnection] = []
         self._inline: InlineReader | None = None
         self.cache: HotCache | None = None
+        self.recall = NO_RECALL
         self._wal_index: WalIndex | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._readings, self._courtesy = Readings(), Courtesy(lambda: self._writer.is_busy)
@@ -113,7 +115,9 @@ class SqliteBackend:
             self._inline = InlineReader(*arguments, self._courtesy)
         self._wal_index = await self._reading.lane.run(WalIndex.of, self._path)
         if settings.hot_cache_size and self._wal_index is not None:
-            self.cache = await self._reading.lane.run(self._open_cache, self._wal_index)
+            effects = await self._reading.lane.run(TableEffects, self._reading.lane.raw)
+            self.cache = HotCache(self._wal_index, effects, settings.hot_cache_size)
+        self.recall = InStep(self.cache, self._inline, self._courtesy)
         self._checkpointer = Checkpointer(self._path, self._turn, self._lanes, settings=settings, index=self._wal_index)
         await self._writing.lane.run(self._set_up_writer, self._writing.executor)
         self._writer = Writer(
@@ -162,9 +166,6 @@ class SqliteBackend:
         self._checkpointer.keep_length(executor.raw)
         if self._settings.writes_inline:
             wait_for_nothing(executor.raw)
-
-    def _open_cache(self, index: WalIndex) -> HotCache:
-        return HotCache(index, TableEffects(self._reading.lane.raw), self._settings.hot_cache_size, self._courtesy)
 
     async def close(self) -> None:
         """Finish accepted writes, give the long check-outs back and close the pool."""
@@ -223,14 +224,13 @@ class SqliteBackend:
 
     async def fetch(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         """Run one compiled lookup: from the cache, on the loop's own thread where that is safe, or on the reader's."""
+        if self._courtesy.is_due():
+            await others_turn()
         cache = self.cache
         if cache is None or plan.hot is None:
             return await self._look_up(plan, parameters)
         key = (plan.hot, parameters[0])
-        row = cache.get(key)
-        if row is not None:
-            if cache.courtesy.is_due():
-                await asyncio.sleep(0)
+        if (row := cache.get(key)) is not None:
             return [row]
         before = cache.header()
         rows = await self._look_up(plan, parameters)
@@ -241,9 +241,9 @@ class SqliteBackend:
     async def _look_up(self, plan: Plan, parameters: Sequence[Any]) -> list[Any]:
         try:
             if self._inline is not None:
-                rows = await self._inline.fetch(plan, parameters)
-                if rows is not None:
+                if (rows := self._inline.fetch(plan, parameters)) is not None:
                     return rows
+                self._inline.refusals += 1
             return await self._read(lambda executor: executor.fetch(plan, parameters))
         except FAILURES as exc:
             ours = translate(exc)

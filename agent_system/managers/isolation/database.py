@@ -59,7 +59,7 @@ class ScopedDatabase(DatabaseManager):
     """
 
     is_scoped = True
-    recall: Recall = NO_RECALL  # the cache does not know whose a row is
+    recall: Recall = NO_RECALL  # it does not know whose a row is
 
     def __init__(self, isolation: Isolation, scope: Scope) -> None:
         # Not the base's own: what it keeps leads to the whole database.

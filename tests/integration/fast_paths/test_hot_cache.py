@@ -416,6 +416,14 @@ class TestSwitches:
         assert len(moulds) == 3
         assert not any(isinstance(kept, SQLModel) for mould in moulds for kept in gc.get_referents(mould, mould.values))
 
+    async def test_ids_that_are_forgotten_are_looked_up_all_the_same(
+        self, warm: Warm, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("agent_system.managers.core.keys.REMEMBERED_IDS", 2)
+        agents = [await warm.agents.create({"name": f"agent {number}"}) for number in range(5)]
+        for _ in range(2):
+            assert [await warm.agents.get_by_id(agent.id) for agent in agents] == agents
+
     async def test_hits_let_the_other_tasks_have_their_turn(self, warm: Warm) -> None:
         turns = 0
 
