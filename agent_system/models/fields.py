@@ -15,10 +15,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Field
-from uuid_utils.compat import uuid7
 
 from agent_system.clock import utc_now
 from agent_system.models.columns import BigInt, Enumerated, FormatVersion, Json, Real, Text, UtcDateTime, Uuid, Vector
+from agent_system.models.uuids import uuid7
 
 __all__ = [
     "COUNTED_KEY",

@@ -1,9 +1,11 @@
-"""UUIDs as texts and back, without what `uuid.UUID` does for spellings that no column holds."""
+"""UUIDs: new ones, and as texts and back, without what `uuid.UUID` does for spellings that no column holds."""
 
 from typing import Any
 from uuid import UUID, SafeUUID
 
-__all__ = ["native_uuid", "parse_uuid", "uuid_text"]
+import uuid_utils
+
+__all__ = ["native_uuid", "parse_uuid", "uuid7", "uuid_text"]
 
 # The two slots are what UUID.__init__ sets, which spends two thirds of its time on other spellings.
 _new_uuid = object.__new__
@@ -11,6 +13,11 @@ _set_int = UUID.__dict__["int"].__set__
 _set_is_safe = UUID.__dict__["is_safe"].__set__
 _UNKNOWN = SafeUUID.unknown
 CANONICAL_LENGTH = 36
+
+
+def uuid7() -> UUID:
+    """A new UUID of version 7 (RFC 9562), whose order is that of time; `uuid_utils.compat` takes twice as long."""
+    return _made_of(uuid_utils.uuid7().int)
 
 
 def uuid_text(value: UUID) -> str:

@@ -7,7 +7,7 @@ import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import RFC_4122, UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ from sqlalchemy.schema import CreateTable
 from agent_system.database.engine import create_engine, resolve_url
 from agent_system.models.codec import ESCAPE
 from agent_system.models.columns import BigInt, Enumerated, Json, Real, Text, UtcDateTime, Uuid
+from agent_system.models.uuids import uuid7
 from agent_system.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -172,6 +173,11 @@ class TestUtcDateTime:
 
 
 class TestUuid:
+    def test_new_ones_are_plain_and_in_the_order_of_time(self) -> None:
+        made = [uuid7() for _ in range(1_000)]
+        assert made == sorted(set(made))
+        assert {(type(each), each.version, each.variant) for each in made} == {(UUID, 7, RFC_4122)}
+
     @given(st.uuids())
     def test_any_uuid_comes_back_as_a_plain_one(self, value: UUID) -> None:
         stored = bind(Uuid())(value)

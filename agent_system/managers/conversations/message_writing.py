@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agent_system.database.inline_writes import Brief, size_of
 from agent_system.errors import ForeignKeyError, NotFoundError, ValidationError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from agent_system.database.executor import Executor, Work
     from agent_system.managers.conversations.message_history import MessageHistory
+    from agent_system.managers.conversations.plain_messages import PlainMessages
     from agent_system.managers.core.base import Manager
     from agent_system.managers.core.store import RowStore
 
@@ -32,9 +33,14 @@ class MessageWriter:
     """Validates messages, has them written with what belongs to them, and returns them as they are stored."""
 
     def __init__(
-        self, manager: Manager[Message], conversations: RowStore[Conversation], clock: Callable[[], datetime]
+        self,
+        manager: Manager[Message],
+        conversations: RowStore[Conversation],
+        clock: Callable[[], datetime],
+        plain: PlainMessages,
     ) -> None:
         self._manager = manager
+        self._plain = plain
         identities = identity_writer(manager.plans.dialect, clock)
         self.log = MessageLog(manager.store, conversations, identities, clock)
         self._authors = FamiliarAuthors()
@@ -44,15 +50,23 @@ class MessageWriter:
         manager, author = self._manager, self._authors.of(data)
         if author is not None:
             # What most messages outside of conversations are: one insert, by somebody whose identity is there.
-            values = manager.new_values(data)
+            values, insert = self._alone(cast("Mapping[str, Any]", data))
             try:
-                await manager.run(manager.store.prepare_insert(values), values)
+                await manager.run(insert, values)
             except ForeignKeyError:
                 self._authors.forget(author)
             else:
                 return manager.plans.hydrate.adopt(values)
         (message,) = await self.write([data])
         return message
+
+    def _alone(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], Callable[[Executor], None]]:
+        """The values of a message that stands alone, and what writes it."""
+        insert = self._plain.prepare(data)
+        if insert is not None:
+            return insert.values, insert
+        values = self._manager.new_values(data)
+        return values, self._manager.store.prepare_insert(values)
 
     async def write(
         self, rows: Sequence[Data], expected_revision: int | None = None, head: str | None = None

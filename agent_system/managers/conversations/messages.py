@@ -17,6 +17,7 @@ from agent_system.managers.conversations.message_stream import (
     opened_stream,
 )
 from agent_system.managers.conversations.message_writing import MessageWriter, in_conversation
+from agent_system.managers.conversations.plain_messages import PlainMessages
 from agent_system.managers.conversations.repair import repaired
 from agent_system.managers.conversations.replay import replayed
 from agent_system.managers.conversations.streaming import StreamStates
@@ -313,4 +314,5 @@ class MessageManager(MessageReader):
 
     @cached_property
     def _writer(self) -> MessageWriter:
-        return MessageWriter(self, self._conversations, self._clock)
+        plain = PlainMessages(self._db, self.store, self._clock)
+        return MessageWriter(self, self._conversations, self._clock, plain)

@@ -9,9 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from uuid_utils.compat import uuid7
-
 from agent_system.errors import ValidationError
+from agent_system.models.uuids import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -71,7 +71,8 @@ class RowValidator(Generic[Row]):
         self._hidden = frozenset(plans.columns.keys() - set(writable))
         fixed |= UNCHANGEABLE | set(plans.primary_key)
         self.constants: dict[str, Any] = {}
-        self._factories: list[tuple[str, Callable[[], Any]]] = []
+        self.factories: list[tuple[str, Callable[[], Any]]] = []
+        """The attributes whose default is another object in each row, and what makes it."""
         self._moments: list[str] = []
         self._collect_defaults(stored)
         self._required = frozenset(key for key in writable if is_required(self._entity, key, plans.columns[key]))
@@ -94,7 +95,7 @@ class RowValidator(Generic[Row]):
             if key not in values:
                 # One moment for all of a row's.
                 now = values[key] = now or self._clock()
-        for key, make in self._factories:
+        for key, make in self.factories:
             if key not in values:
                 values[key] = make()
         self.derive(values)
@@ -119,7 +120,7 @@ class RowValidator(Generic[Row]):
         moments = [key for key in self._moments if key not in values and key not in without]
         if moments:
             values.update(dict.fromkeys(moments, [self._clock()] * count))
-        for key, make in self._factories:
+        for key, make in self.factories:
             if key not in values and key not in without:
                 values[key] = [make() for _ in range(count)]
         missing = self._required - values.keys()
@@ -235,7 +236,7 @@ class RowValidator(Generic[Row]):
                 if make is utc_now:
                     self._moments.append(key)
                 else:
-                    self._factories.append((key, make))
+                    self.factories.append((key, make))
             elif field.default is not PydanticUndefined:
                 self.constants[key] = field.default
 

@@ -6,11 +6,11 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, func, null, select, update
-from uuid_utils.compat import uuid7
 
 from agent_system.database.plans import compile_plan, shared_plans
 from agent_system.managers.core.steps import in_chunks
 from agent_system.models import Import, ImportedRow, metadata
+from agent_system.models.uuids import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from uuid_utils.compat import uuid7
-
 from agent_system.errors import ConflictError, ValidationError
 from agent_system.managers.core.base import Manager
 from agent_system.managers.core.store import RowStore
@@ -24,6 +22,7 @@ from agent_system.managers.ledger.reservations import (
     reservation_id,
 )
 from agent_system.models import Budget, BudgetReservation
+from agent_system.models.uuids import uuid7
 from agent_system.types import BudgetPeriod, BudgetScope, ReservationState
 
 if TYPE_CHECKING:

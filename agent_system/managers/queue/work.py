@@ -8,8 +8,6 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
-from uuid_utils.compat import uuid7
-
 from agent_system.clock import utc_now
 from agent_system.database.transactions import current_transaction
 from agent_system.errors import ValidationError
@@ -22,6 +20,7 @@ from agent_system.managers.queue.outlook import Watchman
 from agent_system.managers.queue.retries import RetryPolicy
 from agent_system.managers.queue.settlements import Completion, Settlements, lease_lost
 from agent_system.models import Job
+from agent_system.models.uuids import uuid7
 from agent_system.types import JobStatus
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import func
-from uuid_utils.compat import uuid7
 
 from agent_system.clock import utc_now
 from agent_system.errors import NotFoundError, ValidationError
@@ -33,6 +32,7 @@ from agent_system.managers.tasks.upkeep import (
     silent_since,
     stop_unended,
 )
+from agent_system.models.uuids import uuid7
 from agent_system.types import DependencyPolicy, TaskStatus
 
 if TYPE_CHECKING:
