@@ -17,6 +17,7 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel import Field
 
 from agent_system.clock import utc_now
+from agent_system.models.checks import OneOf
 from agent_system.models.columns import BigInt, Enumerated, FormatVersion, Json, Real, Text, UtcDateTime, Uuid, Vector
 from agent_system.models.uuids import uuid7
 
@@ -313,8 +314,7 @@ def computed_field(expression: str | ColumnElement[Any], column_type: ColumnType
 
 def enum_check(column: str, enum: type[StrEnum]) -> CheckConstraint:
     """The rule that a column holds one of an enumeration's values (or NULL, where that is allowed)."""
-    values = ", ".join(f"'{member.value}'" for member in enum)
-    return CheckConstraint(f"{column} IN ({values})", name=column)
+    return CheckConstraint(OneOf(column, enum), name=column)
 
 
 def non_negative(*columns: str) -> tuple[CheckConstraint, ...]:

@@ -45,7 +45,7 @@ CREATE TABLE {log} (
   id INTEGER CONSTRAINT pk_{log} PRIMARY KEY,
   row_id INTEGER NOT NULL,
   operation TEXT NOT NULL
-    CONSTRAINT ck_{log}_operation CHECK (operation IN ('insert', 'update', 'delete'))
+    CONSTRAINT ck_{log}_operation CHECK (operation = 'insert' OR operation = 'update' OR operation = 'delete')
 )
 """,
         f"""

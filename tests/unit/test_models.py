@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import CheckConstraint, Computed, Table, UniqueConstraint, create_engine, event, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.orm import configure_mappers
 from sqlmodel import Session, SQLModel
@@ -219,11 +220,14 @@ def test_no_index_is_the_beginning_of_another(table: Table) -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=str)
 def test_every_enumeration_has_its_check(table: Table) -> None:
-    checks = {check.name: check.sqltext.text for check in table.constraints if isinstance(check, CheckConstraint)}
+    checks = {check.name: check.sqltext for check in table.constraints if isinstance(check, CheckConstraint)}
     for column in table.columns:
         if isinstance(column.type, Enumerated):
-            members = ", ".join(f"'{member.value}'" for member in column.type.enum)
-            assert checks[f"ck_{table.name}_{column.name}"] == f"{column.name} IN ({members})"
+            check = checks[f"ck_{table.name}_{column.name}"]
+            texts = [f"'{member.value}'" for member in column.type.enum]
+            assert str(check.compile(dialect=postgresql.dialect())) == f"{column.name} IN ({', '.join(texts)})"
+            spelled_out = " OR ".join(f"{column.name} = {text}" for text in texts)
+            assert str(check.compile(dialect=sqlite.dialect())) == spelled_out
 
 
 @pytest.mark.parametrize("table", TABLES, ids=str)
