@@ -50,6 +50,8 @@ class Shape:
     """What is the same for all rows of which the same keys are given."""
 
     plan: Plan
+    check: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """Checks what is given by attribute and returns it; raises pydantic's error."""
     encode: Callable[[Mapping[str, Any], datetime], list[Any]]
     """Makes the parameters of the plan, of what is given and computed and of the moment that it is."""
     is_renamed: bool
@@ -69,7 +71,6 @@ class PlainRows:
         self._rules = plainness
         self._computed = tuple(plainness.computed.items())
         self._moments = plainness.moments
-        self._check = store.validator.check_given
         self._template = store.validator.constants
         self._shapes: dict[tuple[str, ...], Shape | None] = {}
 
@@ -85,7 +86,7 @@ class PlainRows:
             data = {aliases.get(key, key): value for key, value in data.items()}
         now = self._clock()
         try:
-            given = self._check(data)
+            given = shape.check(data)
             for key, compute in self._computed:
                 given[key] = compute(given)
             parameters = shape.encode(given, now)
@@ -122,6 +123,7 @@ class PlainRows:
         json = {key for key, column in store.plans.columns.items() if isinstance(column.type, Json)}
         return Shape(
             plan=plan,
+            check=store.validator.checker(given),
             encode=_generate_encode(plan, rules.moments),
             is_renamed=not rules.aliases.keys().isdisjoint(keys),
             json=tuple((key, plan.positions[key]) for key in given & json),
