@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Mark", "WaitingWork", "WorkQueue"]
 
 # Below, a second commit and the hand-over of the interpreter between two threads, 0.3 ms, cost what waiting costs.
-LEAST_SECONDS = 0.0005
+LEAST_SECONDS = 0.00025
 SMALLEST_HALF = 16
 # Of few sizes, because a connection keeps a statement for each (`many_rows.py`, `pairs.py`).
 STEP = 16
