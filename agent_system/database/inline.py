@@ -68,9 +68,12 @@ class Courtesy:
         self._left -= 1
         if self._left > 0 and self.stopped_seconds < SLOW_READ_SECONDS:
             return False
+        try:
+            asyncio.get_running_loop().call_soon(self._begin)
+        except RuntimeError:
+            return False  # The child of a fork, which has no loop and reads nothing.
         # For everybody who reads in this iteration of the loop, or each of many tasks would take as much of it.
         self._is_over = True
-        asyncio.get_running_loop().call_soon(self._begin)
         return True
 
     def _begin(self) -> None:

@@ -29,6 +29,8 @@ Row = TypeVar("Row")
 
 UNKNOWN: Any = object()
 """What `Recall.find` gives for a row that has to be fetched."""
+# It fails again where it is told in the right words. The first one comes in the child of a fork, which has no loop.
+LEFT_TO_OTHERS: tuple[type[BaseException], ...] = (RuntimeError, *FAILURES)
 
 
 class Recall(Protocol):
@@ -83,51 +85,43 @@ class InStep:
         courtesy: Tells when the other tasks shall have their turn.
     """
 
-    __slots__ = ("_cache", "_inline", "_is_due", "_loop")
+    __slots__ = ("_cache", "_inline", "_loop", "is_due")
 
     def __init__(self, cache: HotCache | None, inline: InlineReader | None, courtesy: Courtesy) -> None:
         self._cache = cache
         self._inline = inline
-        self._is_due = courtesy.is_due
+        self.is_due = courtesy.is_due
         self._loop = asyncio.get_running_loop()
-
-    def is_due(self) -> bool:
-        """See `Recall.is_due`."""
-        return self._is_at_home() and self._is_due()
 
     def find(self, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row], /) -> Row | None:
         """See `Recall.find`."""
         unknown: Row | None = UNKNOWN
-        if open_transactions.get() is not None or not self._is_at_home():
+        if open_transactions.get() is not None:
             return unknown
-        cache = self._cache
-        if cache is None or plan.hot is None:
-            rows = self._read(plan, parameters)
-        else:
-            key = (plan.hot, parameters[0])
-            row: Row | None = cache.instance(key, hydrate)
-            if row is not None:
-                return row
-            before = cache.header()
-            rows = self._read(plan, parameters)
-            if rows:
-                cache.put(key, rows[0], before)
-            if rows is not None:
-                cache.misses += 1
+        try:
+            if asyncio.get_running_loop() is not self._loop:
+                return unknown
+            if self._cache is not None and plan.hot is not None:
+                return self._find_hot(self._cache, plan, parameters, hydrate)
+            rows = None if self._inline is None else self._inline.fetch(plan, parameters)
+        except LEFT_TO_OTHERS:
+            return unknown
         if rows is None:
             return unknown
         return hydrate(rows[0]) if rows else None
 
-    def _is_at_home(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False  # The child of a fork, which has no loop.
-
-    def _read(self, plan: Plan, parameters: Sequence[Any]) -> list[Any] | None:
-        if self._inline is None:
+    def _find_hot(self, cache: HotCache, plan: Plan, parameters: Sequence[Any], hydrate: Hydrator[Row]) -> Row | None:
+        unknown: Row | None = UNKNOWN
+        key = (plan.hot, parameters[0])
+        row: Row | None = cache.instance(key, hydrate)
+        if row is not None:
+            return row
+        before = cache.header()
+        rows = None if self._inline is None else self._inline.fetch(plan, parameters)
+        if rows is None:
+            return unknown
+        cache.misses += 1
+        if not rows:
             return None
-        try:
-            return self._inline.fetch(plan, parameters)
-        except FAILURES:
-            return None  # It fails again where it is told in the right words.
+        cache.put(key, rows[0], before)
+        return hydrate(rows[0])

@@ -30,6 +30,7 @@ class RowKeys:
         self._validator = validator
         self.get_plan = plans.get()
         self.hydrate = plans.hydrate
+        self._encode = self.get_plan.processors[0]
         key_type = plans.columns[plans.primary_key[0]].type.python_type
         # A lookup by an id of exactly the key's type needs no validation.
         self._is_counted = key_type is int
@@ -45,13 +46,13 @@ class RowKeys:
             # A number is found faster than the UUID itself, whose hash is made anew each time.
             return (remembered.get(id_.int) or self._remember(id_, remembered),)
         if type(id_) is self._plain_key and (self._plain_key is UUID or -INT64 <= id_ < INT64):
-            process = self.get_plan.processors[0]
+            process = self._encode
             return (id_,) if process is None else (process(id_),)
         key = self.possible(id_)
         return None if key is None else self.get_plan.encode(key)
 
     def _remember(self, id_: UUID, remembered: dict[int, Any]) -> Any:
-        process = self.get_plan.processors[0]
+        process = self._encode
         encoded = remembered[id_.int] = id_ if process is None else process(id_)
         if len(remembered) > REMEMBERED_IDS:
             # Those that are read again are soon there again.
