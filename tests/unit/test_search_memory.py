@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from agent_system.search import matrix as matrix_module
 from agent_system.search.bm25 import Statistics, idf
 from agent_system.search.codes import Codes
 from agent_system.search.embedding.embedder import normalised
 from agent_system.search.fusion import K, fused
 from agent_system.search.matching import Row
-from agent_system.search.matrix import MANY, Matrix, best_of, vectors_from
+from agent_system.search.matrix import MANY, Matrix, best_of, likeness_of, vectors_from
 from agent_system.search.postings import Postings
 from agent_system.search.query import Term
 
@@ -95,6 +96,28 @@ def test_the_best_of_many_are_those_of_all() -> None:
         count = (1, 9, 125, 4_000)[turn % 4]
         expected = [one for one in by_hand[:count] if one[0] > -np.inf]
         assert list(zip(*reversed(best_of(ids, likeness, count)), strict=True)) == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 9, 16, 17, 1_000])
+def test_two_threads_compute_what_one_does(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix_module, "PART_NUMBERS", 8 * 3)
+    chance = np.random.default_rng(5)
+    rows = chance.standard_normal((count, 3)).astype(np.float32)
+    rows[::2] = rows[:1]
+    query = chance.standard_normal(3).astype(np.float32)
+    found = likeness_of(rows, query)
+    assert (found == np.einsum("ij,j->i", rows, query)).all()
+    assert len(np.unique(found[::2])) == min(1, count)
+
+
+def test_what_one_of_two_threads_cannot_compute_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(matrix_module, "PART_NUMBERS", 1)
+    monkeypatch.setattr(np, "einsum", fail)
+    with pytest.raises(MemoryError):
+        likeness_of(np.ones((100, 1), np.float32), np.ones(1, np.float32))
 
 
 def test_what_is_no_vector_of_the_model_is_passed_over() -> None:

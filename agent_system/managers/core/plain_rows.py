@@ -72,7 +72,8 @@ class PlainRows:
         self._computed = tuple(plainness.computed.items())
         self._moments = plainness.moments
         self._template = store.validator.constants
-        self._shapes: dict[tuple[str, ...], Shape | None] = {}
+        self._possible = plainness.needed | plainness.more | plainness.aliases.keys()
+        self._shapes: dict[tuple[str, ...], Shape] = {}
 
     def shape(self, data: Mapping[str, Any]) -> Shape | None:
         """What rows of these keys have in common; None: they go the long way."""
@@ -107,12 +108,10 @@ class PlainRows:
         return Insertion(self._store, shape.plan, parameters, values, self._store.plans.counted, (), None)
 
     def _learn(self, keys: tuple[str, ...]) -> Shape | None:
-        rules = self._rules
-        if keys in self._shapes or len(self._shapes) >= MOST_SHAPES or not rules.needed.issubset(keys):
+        is_plain = self._rules.needed.issubset(keys) and self._possible.issuperset(keys)
+        if not is_plain or len(self._shapes) >= MOST_SHAPES:
             return None
-        is_plain = (rules.needed | rules.more | rules.aliases.keys()).issuperset(keys)
-        self._shapes[keys] = shape = self._make(keys) if is_plain else None
-        return shape
+        return self._shapes.setdefault(keys, self._make(keys))
 
     def _make(self, keys: tuple[str, ...]) -> Shape:
         store, rules = self._store, self._rules
