@@ -14,7 +14,7 @@ from agent_system.search.codes import Codes
 from agent_system.search.embedding.embedder import normalised
 from agent_system.search.fusion import K, fused
 from agent_system.search.matching import Row
-from agent_system.search.matrix import MANY, Matrix, best_of, likeness_of, vectors_from
+from agent_system.search.matrix import MANY, Matrix, best_of, likeness_of, roughly_like, vectors_from
 from agent_system.search.postings import Postings
 from agent_system.search.query import Term
 
@@ -108,6 +108,21 @@ def test_two_threads_compute_what_one_does(count: int, monkeypatch: pytest.Monke
     found = likeness_of(rows, query)
     assert (found == np.einsum("ij,j->i", rows, query)).all()
     assert len(np.unique(found[::2])) == min(1, count)
+    assert np.abs(roughly_like(rows, query) - found).max(initial=0) < 1e-5
+
+
+@pytest.mark.parametrize("count", [1, 31, 33, 10_001, 20_000])
+def test_of_equal_vectors_the_newer_ones_are_the_best(count: int) -> None:
+    chance = np.random.default_rng(6)
+    vector = chance.standard_normal(256).astype(np.float32)
+    vector /= np.linalg.norm(vector)
+    matrix = Matrix(256)
+    matrix.put(range(count), np.tile(vector, (count, 1)))
+    matrix.remove([count - 1])
+    query = chance.standard_normal(256).astype(np.float32)
+    found, likeness = matrix.best(query / np.linalg.norm(query), 10)
+    assert found == list(range(count - 2, max(count - 12, -1), -1))
+    assert len(set(likeness)) == min(1, count - 1)
 
 
 def test_what_one_of_two_threads_cannot_compute_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
