@@ -1,8 +1,8 @@
 """`Matrix`: the vectors of one table in one model, one below the other in memory, so that one product compares all.
 
-It is exact: the product of 100,000 vectors of 256 numbers with one takes 4 to 7 ms, where an approximate index has to
-be built for tens of seconds and misses some. A row takes `4 * dimensions + 9` bytes, and while the matrix grows up to
-one and a half times as much.
+It is exact: to find the best of 100,000 vectors of 256 numbers takes 3.5 ms on two idle processors and 6 on one, where
+an approximate index has to be built for tens of seconds and misses some. A row takes `4 * dimensions + 9` bytes, and
+while the matrix grows up to one and a half times as much.
 """
 
 from __future__ import annotations
