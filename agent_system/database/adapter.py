@@ -8,6 +8,7 @@ the turn back after the commit or rollback has really happened.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from functools import partial
@@ -231,6 +232,22 @@ class _Opening:
                 self._opened.close()
 
 
+def _while_it_is_heard(work: Callable[[], None], loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    """Let a connection's thread end in silence when it has an answer for a loop that is closed: nobody waits for it.
+
+    So it is after a connect that failed or was cancelled just before its program ended.
+    """
+
+    def run() -> None:
+        try:
+            work()
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
+
+    return run
+
+
 class FusedDBAPI(AsyncAdapt_aiosqlite_dbapi):
     """The module object for `create_async_engine(module=...)`."""
 
@@ -241,8 +258,10 @@ class FusedDBAPI(AsyncAdapt_aiosqlite_dbapi):
         """Open a connection on a thread of its own."""
         opening = _Opening(arguments["connector"])
         connection = aiosqlite.Connection(opening, iter_chunk_size=64)
+        thread = connection._thread  # noqa: SLF001 (guarded by tests/unit/test_private_api.py)
         # A program that forgets disconnect() must still be able to end.
-        connection._thread.daemon = True  # noqa: SLF001 (guarded by tests/unit/test_private_api.py)
+        thread.daemon = True
+        thread.run = _while_it_is_heard(thread.run, asyncio.get_running_loop())  # type: ignore[method-assign]
         try:
             return FusedConnection(self, await_only(connection))
         except BaseException:

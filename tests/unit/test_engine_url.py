@@ -21,6 +21,8 @@ from agent_system.settings import DatabaseSettings
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
 SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
 # Far longer than anything here takes.
@@ -164,26 +166,57 @@ def test_without_its_driver_postgresql_is_a_missing_extra(monkeypatch: pytest.Mo
         create_engine(resolve_url("postgresql://host/name"), DatabaseSettings())
 
 
+class Gate:
+    """A driver's connection that opens when it may, and tells what becomes of it."""
+
+    def __init__(self) -> None:
+        self.opening, self.may_open, self.closing = threading.Event(), threading.Event(), threading.Event()
+        gate = self
+
+        class Slow(sqlite3.Connection):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                gate.opening.set()
+                gate.may_open.wait(SECONDS)
+                super().__init__(*arguments, **options)
+
+            def close(self) -> None:
+                gate.closing.set()
+                super().close()
+
+        self.connection_class = Slow
+
+    async def cancel_a_connect(self, path: Path) -> AsyncEngine:
+        """Cancel a connect while its connection opens."""
+        engine = create_engine(resolve_url(path), DatabaseSettings(), connection_class=self.connection_class)
+        connecting = asyncio.ensure_future(engine.connect().start())
+        assert await asyncio.to_thread(self.opening.wait, SECONDS)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        return engine
+
+
 async def test_what_a_cancelled_connect_has_opened_is_closed(tmp_path: Path) -> None:
-    opening, go_on, closing = threading.Event(), threading.Event(), threading.Event()
+    gate = Gate()
+    engine = await gate.cancel_a_connect(tmp_path / "slow.db")
+    gate.may_open.set()
 
-    class Slow(sqlite3.Connection):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            opening.set()
-            go_on.wait(SECONDS)
-            super().__init__(*arguments, **options)
-
-        def close(self) -> None:
-            closing.set()
-            super().close()
-
-    engine = create_engine(resolve_url(tmp_path / "slow.db"), DatabaseSettings(), connection_class=Slow)
-    connecting = asyncio.ensure_future(engine.connect().start())
-    assert await asyncio.to_thread(opening.wait, SECONDS)
-    connecting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await connecting
-    go_on.set()
-
-    assert await asyncio.to_thread(closing.wait, SECONDS)
+    assert await asyncio.to_thread(gate.closing.wait, SECONDS)
     await engine.dispose()
+
+
+def test_a_connection_that_opens_after_its_loop_has_closed_is_closed_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    complaints: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", complaints.append)
+    before = set(threading.enumerate())
+    asyncio.run(gate.cancel_a_connect(tmp_path / "slow.db"))
+    (thread,) = set(threading.enumerate()) - before
+    gate.may_open.set()
+    thread.join(SECONDS)
+
+    assert not thread.is_alive()
+    assert gate.closing.is_set()
+    assert complaints == []
