@@ -56,5 +56,4 @@ class PlainMessages:
     def prepare(self, data: Mapping[str, Any]) -> Insertion | None:
         """What writes a new message, if the identity of its author is there; None: it goes the long way."""
         # A scope has its say about every column.
-        shape = None if self._db.is_scoped else self._rows.shape(data)
-        return None if shape is None else self._rows.prepare(data, shape)
+        return None if self._db.is_scoped else self._rows.make(data)

@@ -34,13 +34,13 @@ def content_hash(content: str) -> str:
 
 
 def scope_key(values: Mapping[str, Any]) -> str:
-    """The digest of whose memory it is; a memory of a session is also the session's.
+    """The digest of whose memory it is; a memory of a session is also the session's. What is not given is nobody's.
 
     The conversation is where a memory comes from: said again in another one, it is the same memory.
     """
-    scope = [values[key] for key in SCOPE]
-    if values["kind"] == MemoryKind.SHORT_TERM:
-        scope.append(values["session_uuid"])
+    scope = [values.get(key) for key in SCOPE]
+    if values.get("kind") == MemoryKind.SHORT_TERM:
+        scope.append(values.get("session_uuid"))
     return _scope_digest(tuple(None if part is None else str(part) for part in scope))
 
 

@@ -16,7 +16,7 @@ from agent_system.managers.core.store import differing
 from agent_system.managers.memories.consolidation import Consolidation
 from agent_system.managers.memories.recall import MONTH, MemoryRecall
 from agent_system.managers.memories.upkeep import fade_some, sweep_some
-from agent_system.managers.memories.writing import MemoryWriter, clean_tags
+from agent_system.managers.memories.writing import MemoryWriter, clean_tags, normalise
 from agent_system.managers.users.identity_writer import identity_writer
 from agent_system.managers.users.persons import identity_id
 from agent_system.models.columns import UtcDateTime
@@ -61,8 +61,7 @@ class MemoryManager(MemoryRecall):
 
     def normalise(self, values: dict[str, Any]) -> None:
         """Take blanks and repetitions out of the tags."""
-        if "tags" in values:
-            values["tags"] = clean_tags(values["tags"])
+        normalise(values)
 
     def fill_in(self, values: dict[str, Any]) -> None:
         """Fill in the digests."""
@@ -111,9 +110,11 @@ class MemoryManager(MemoryRecall):
             IntegrityError: Something that it refers to is not there.
         """
         owner = None if user_id is None else identity_id(user_id)
-        new = self.new_values({"timestamp": self._clock(), **values, "user_id": owner, "content": content})
-        work = self._writer.remember(new)
-        await self.run_racing(work, new)
+        data = {**values, "user_id": owner, "content": content}
+        # A scope has its say about every column.
+        work = None if self._db.is_scoped else self._writer.remember_plain(data)
+        work = work or self._writer.remember(self.new_values({"timestamp": self._clock(), **data}))
+        await self.run_racing(work, work.row)
         return self.plans.hydrate.build(work.row)
 
     async def recalled(self, ids: Iterable[int]) -> int:

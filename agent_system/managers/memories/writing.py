@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agent_system.errors import ConflictError
 from agent_system.managers.core.json_edits import with_items
+from agent_system.managers.core.plain_rows import Plainness, PlainRows
 from agent_system.managers.core.store import differing
 from agent_system.managers.memories.digests import DIGESTED, content_hash, scope_key
 from agent_system.search.text import extra_terms
@@ -21,14 +22,63 @@ if TYPE_CHECKING:
     from agent_system.managers.users.identity_writer import IdentityWriter
     from agent_system.models import Memory
 
-__all__ = ["MemoryWriter", "Remembering", "clean_tags"]
+__all__ = ["MemoryWriter", "Remembering", "clean_tags", "normalise"]
 
 # The row that was in the way may be gone when it is looked for; it will hardly come and go three times.
 ATTEMPTS = 3
 
+
+def normalise(values: dict[str, Any]) -> None:
+    """Take blanks and repetitions out of the tags."""
+    if "tags" in values:
+        values["tags"] = clean_tags(values["tags"])
+
+
+def clean_tags(tags: Iterable[str]) -> list[str]:
+    """Tags without blanks around them, each once, in order; empty ones are none."""
+    stripped = (tag.strip() for tag in tags)
+    return list(dict.fromkeys(tag for tag in stripped if tag))
+
+
+def _extra_terms(values: Mapping[str, Any]) -> str | None:
+    return extra_terms(values["content"], " ".join(_texts(values.get("tags"))), values.get("context", ""))
+
+
+def _texts(tags: Any) -> Iterable[str]:
+    return (tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+
+
 FOLLOWED = DIGESTED | {"tags", "context"}
-FOLLOWING = ("content_hash", "scope_key", "extra_terms")
-"""Columns that follow from the FOLLOWED ones."""
+FOLLOWING: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "content_hash": lambda values: content_hash(values["content"]),
+    "scope_key": scope_key,
+    "extra_terms": _extra_terms,
+}
+"""Columns that follow from the FOLLOWED ones, and how."""
+PLAIN = Plainness(
+    needed=frozenset({"user_id", "content"}),
+    more=frozenset(
+        {
+            "tags",
+            "importance",
+            "context",
+            "category",
+            "kind",
+            "pinned",
+            "guild_id",
+            "channel_id",
+            "agent_id",
+            "project_id",
+            "conversation_id",
+            "session_uuid",
+            "meta",
+        }
+    ),
+    moments=("timestamp", "created_at", "updated_at"),
+    computed=FOLLOWING,
+    aliases={"metadata": "meta"},
+    normalise=normalise,
+)
 
 
 class Remembering:
@@ -84,13 +134,11 @@ class MemoryWriter:
     def __init__(self, store: RowStore[Memory], identities: IdentityWriter, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._identities = identities
-        self._clock = clock
+        self._plain = PlainRows(store, clock, PLAIN)
 
     def digest(self, values: dict[str, Any]) -> None:
         """Fill in what follows from the texts and the scope."""
-        values["content_hash"] = content_hash(values["content"])
-        values["scope_key"] = scope_key(values)
-        values["extra_terms"] = extra_terms(values["content"], " ".join(_texts(values["tags"])), values["context"])
+        values.update({key: compute(values) for key, compute in FOLLOWING.items()})
 
     def follow(self, executor: Executor, before: Mapping[str, Any], changes: dict[str, Any]) -> None:
         """Complete the changes of a row by what follows from them."""
@@ -104,6 +152,11 @@ class MemoryWriter:
     def owned(self, values: Mapping[str, Any], insert_row: Callable[[Executor], None]) -> Callable[[Executor], None]:
         """What makes the identity whose memory it is, unless it is there, and then writes the row."""
         return self._identities.before(values["user_id"], insert_row)
+
+    def remember_plain(self, data: Mapping[str, Any]) -> Remembering | None:
+        """What remembers a memory of which little is said; None: it goes the long way, see `core/plain_rows.py`."""
+        insertion = self._plain.make(data)
+        return None if insertion is None else Remembering(self, insertion)
 
     def remember(self, values: dict[str, Any]) -> Remembering:
         """What writes a memory or strengthens the one that is the same."""
@@ -140,13 +193,3 @@ class MemoryWriter:
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
     """The later of two expiries; None is never."""
     return None if one is None or other is None else max(one, other)
-
-
-def _texts(tags: Any) -> Iterable[str]:
-    return (tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
-
-
-def clean_tags(tags: Iterable[str]) -> list[str]:
-    """Tags without blanks around them, each once, in order; empty ones are none."""
-    stripped = (tag.strip() for tag in tags)
-    return list(dict.fromkeys(tag for tag in stripped if tag))

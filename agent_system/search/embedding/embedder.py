@@ -81,9 +81,8 @@ async def embedded(embedder: Embedder, texts: Sequence[str]) -> Vectors:
 
 def _normalised_alone(vectors: Vectors) -> Vectors | None:
     """One vector of length 1; None when it is none that is as simple as that. (1, dimensions) float32."""
-    (vector,) = vectors
     # Neither 0 nor anything that is not finite; then all its numbers are finite, too.
-    squared = float(vector @ vector)
+    squared = float(np.vdot(vectors, vectors))
     return np.ascontiguousarray(vectors / math.sqrt(squared), FORMAT) if 0.0 < squared < math.inf else None
 
 
