@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from agent_system.database.inline_writes import Brief, size_of
 from agent_system.errors import ForeignKeyError, NotFoundError, ValidationError
-from agent_system.managers.conversations.authors import FamiliarAuthors
 from agent_system.managers.conversations.message_log import MessageLog
 from agent_system.managers.core.steps import in_steps
+from agent_system.managers.users.familiar import FamiliarIdentities
 from agent_system.managers.users.identity_writer import identity_writer
 from agent_system.models import Conversation, Message
 
@@ -43,18 +43,18 @@ class MessageWriter:
         self._plain = plain
         identities = identity_writer(manager.plans.dialect, clock)
         self.log = MessageLog(manager.store, conversations, identities, clock)
-        self._authors = FamiliarAuthors()
+        self._authors = FamiliarIdentities()
 
     async def create(self, data: Data) -> Message:
         """Write one message, by a single insert if it stands alone and its author is known."""
-        manager, author = self._manager, self._authors.of(data)
-        if author is not None:
+        manager = self._manager
+        if _stands_alone(data) and self._authors.knows(data.get("user_id")):
             # What most messages outside of conversations are: one insert, by somebody whose identity is there.
-            values, insert = self._alone(cast("Mapping[str, Any]", data))
+            values, insert = self._alone(data)
             try:
                 await manager.run(insert, values)
             except ForeignKeyError:
-                self._authors.forget(author)
+                self._authors.forget(values["user_id"])
             else:
                 return manager.plans.hydrate.adopt(values)
         (message,) = await self.write([data])
@@ -123,6 +123,10 @@ def in_conversation(conversation_id: UUID | None, data: Data) -> Mapping[str, An
         return {**data, "conversation_id": conversation_id}
     given = {key: value for key in Message.model_fields if (value := getattr(data, key)) is not None}
     return {**given, "conversation_id": conversation_id}
+
+
+def _stands_alone(data: Data) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(data, Mapping) and "uid" not in data and data.get("conversation_id") is None
 
 
 def _keys(data: Data) -> Iterable[str]:

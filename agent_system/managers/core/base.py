@@ -63,6 +63,8 @@ class Manager(Generic[Row]):
     """Columns that only the manager writes, such as counters; data that name one are refused."""
     fixed: ClassVar[frozenset[str]] = frozenset()
     """Columns that are given with a new row and cannot be changed."""
+    made_along: ClassVar[frozenset[str]] = frozenset()
+    """Columns whose rows are made in the same unit of work when they are not there; no error names one of these."""
 
     def __init__(self, db: DatabaseManager, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._db = db
@@ -327,7 +329,7 @@ class Manager(Generic[Row]):
         try:
             return await self._db.write(in_audit_context(work))
         except IntegrityError as exc:
-            raise await explained(self._db, self.plans, values, exc) from exc
+            raise await explained(self._db, self.plans, values, exc, self.made_along) from exc
 
     async def run_racing(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
         """Run a unit of work that looks for a row before it inserts one, again if another connection was faster."""

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from agent_system.errors import CheckError, DuplicateKeyError, ForeignKeyError, IntegrityError, NotNullError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Select
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
     from agent_system.database.plans import TablePlans
 
-__all__ = ["explained"]
+__all__ = ["explained", "may_be_missing"]
 
 # SQLite allows 32,766 parameters in a statement, PostgreSQL's protocol 32,767.
 CHUNK = 10_000
@@ -30,11 +30,27 @@ async def explained(
     plans: TablePlans[Any],
     values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     exc: IntegrityError,
+    made_along: Collection[str] = (),
 ) -> IntegrityError:
-    """The same error with the caller's field names, and with the reference that is missing in one of the rows."""
+    """The same error with the caller's field names, and with the reference that is missing in one of the rows.
+
+    Args:
+        db: Where to look.
+        plans: Of the table that was written to.
+        values: What was to be written.
+        exc: The error.
+        made_along: Columns whose references are never missing, because what they refer to is made with the row.
+    """
     if isinstance(exc, ForeignKeyError):
-        return await _dangling(db, plans, [values] if isinstance(values, Mapping) else values, exc)
+        rows = [values] if isinstance(values, Mapping) else values
+        columns = [key for key, column in plans.columns.items() if column.foreign_keys and key not in made_along]
+        return await _dangling(db, plans, columns, rows, exc)
     return _renamed(plans, exc)
+
+
+def may_be_missing(column: str, exc: ForeignKeyError) -> bool:
+    """Whether it may be the reference of a column, as far as the error tells, to which there is no row."""
+    return not exc.fields or column in exc.fields
 
 
 def _renamed(plans: TablePlans[Any], exc: IntegrityError) -> IntegrityError:
@@ -68,13 +84,15 @@ def _indexed(plans: TablePlans[Any], constraint: str | None) -> tuple[str, ...]:
 
 
 async def _dangling(
-    db: DatabaseManager, plans: TablePlans[Any], rows: Sequence[Mapping[str, Any]], exc: ForeignKeyError
+    db: DatabaseManager,
+    plans: TablePlans[Any],
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    exc: ForeignKeyError,
 ) -> ForeignKeyError:
     """SQLite does not say which reference is missing; look the written ones up."""
-    for key, column in plans.columns.items():
-        if not column.foreign_keys:
-            continue
-        target = next(iter(column.foreign_keys)).column
+    for key in columns:
+        target = next(iter(plans.columns[key].foreign_keys)).column
         wanted = list(dict.fromkeys(row[key] for row in rows if row.get(key) is not None))
         for start in range(0, len(wanted), CHUNK):
             part = wanted[start : start + CHUNK]

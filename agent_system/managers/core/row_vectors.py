@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent_system.errors import EmbeddingError
+from agent_system.errors import EmbeddingError, ForeignKeyError
+from agent_system.managers.core.failures import may_be_missing
 from agent_system.managers.core.vector_search import VectorSearch
 from agent_system.managers.core.vector_writing import WithVectors
 from agent_system.search.embedding.embedder import embedded
@@ -92,8 +93,20 @@ class RowVectors:
     ) -> T:
         many = [values] if isinstance(values, Mapping) else values
         vectors = await self._vectors_of(embedder, [row["content"] for row in many if row.get("content")])
-        both = WithVectors(work, many, self.rows, embedder, vectors)
-        result = await run(both, values)
+        name = (embedder.name, embedder.dimensions)
+        both = WithVectors(work, many, self.rows, embedder, vectors, self._models.get(name))
+        try:
+            result = await run(both, values)
+        except ForeignKeyError as exc:
+            if both.known is None or not may_be_missing("model_id", exc):
+                raise
+            # Somebody has deleted the model.
+            self._models.pop(name, None)
+            both.known = None
+            result = await run(both, values)
+        # Known from now on, unless the model may be taken back.
+        if both.model_id is not None and not self._db.in_transaction:
+            self._models[name] = both.model_id
         if both.late and vectors is not None:
             try:
                 await self._fill(embedder, both.late)

@@ -32,9 +32,10 @@ class WithVectors(Generic[T]):
         rows: What writes vectors.
         embedder: Whose they are.
         vectors: They, by text; None when there are none to be had.
+        known: The key of the embedder's model, when it was seen; None: a look is taken.
     """
 
-    __slots__ = ("_embedder", "_rows", "late", "values", "vectors", "work")
+    __slots__ = ("_embedder", "_rows", "known", "late", "model_id", "values", "vectors", "work")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class WithVectors(Generic[T]):
         rows: VectorRows,
         embedder: Embedder,
         vectors: Mapping[str, bytes] | None,
+        known: int | None,
     ) -> None:
         self.work: Any = work
         self.values = values
@@ -51,6 +53,9 @@ class WithVectors(Generic[T]):
         self.vectors = vectors or {}
         self.late: list[TextRow] = []
         """Rows that were written and have no vector."""
+        self.known = known
+        self.model_id: int | None = None
+        """The key of the model of what was written."""
 
     def __call__(self, executor: Executor) -> T:
         """Do it alone."""
@@ -62,8 +67,7 @@ class WithVectors(Generic[T]):
         return result
 
     def _write(self, executor: Executor, rows: Sequence[TextRow]) -> None:
-        vectors = self.vectors
-        model_id = self._rows.ensure_model(executor, self._embedder)
+        vectors, model_id = self.vectors, self._model(executor)
         self._rows.write(executor, model_id, (NewVector(row, vectors[row.text]) for row in rows if row.text in vectors))
         missing = (row for row in rows if row.text not in vectors)
         self.late.extend(row for row in missing if not self._rows.has(executor, model_id, row.key))
@@ -91,7 +95,11 @@ class WithVectors(Generic[T]):
         self.work.do_with(executor, [each.work for each in others])
         trusted = executor.trusted
         new = [NewVector(row, each.vectors[row.text]) for each in together for row in _written(each.values, None)]
-        self._rows.write_new(trusted, self._rows.ensure_model(trusted, self._embedder), new)
+        self._rows.write_new(trusted, self._model(trusted), new)
+
+    def _model(self, executor: Executor) -> int:
+        self.model_id = self._rows.ensure_model(executor, self._embedder) if self.known is None else self.known
+        return self.model_id
 
 
 def _written(values: Sequence[Mapping[str, Any]], result: Any) -> Iterator[TextRow]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -24,7 +23,7 @@ from agent_system.types import MemoryKind, MemoryLinkType, MemoryStatus
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
     from uuid import UUID
 
@@ -56,6 +55,7 @@ class MemoryManager(MemoryRecall):
     """
 
     kept = frozenset({"content_hash", "scope_key", "extra_terms"})
+    made_along = frozenset({"user_id"})
 
     # What every write goes through.
 
@@ -76,15 +76,9 @@ class MemoryManager(MemoryRecall):
         self._writer.follow(executor, before, changes)
 
     async def run(self, work: Work[T], values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()) -> T:
-        """See `Manager.run`; the owner is never what is missing, for the identity is made in the same transaction."""
-        many = [values] if isinstance(values, Mapping) else values
-        write = super().run
-
-        async def run(work: Work[T], _: Any) -> T:
-            return await write(work, [{**row, "user_id": None} for row in many])
-
+        """See `Manager.run`."""
         try:
-            return await self.index.vectors.run(run, work, many, self.embedder)
+            return await self.index.vectors.run(super().run, work, values, self.embedder)
         except DuplicateKeyError as exc:
             if "content_hash" not in exc.fields:
                 raise
@@ -114,7 +108,7 @@ class MemoryManager(MemoryRecall):
         # A scope has its say about every column.
         work = None if self._db.is_scoped else self._writer.remember_plain(data)
         work = work or self._writer.remember(self.new_values({"timestamp": self._clock(), **data}))
-        await self.run_racing(work, work.row)
+        await self._writer.write(work, self.run_racing)
         return self.plans.hydrate.build(work.row)
 
     async def recalled(self, ids: Iterable[int]) -> int:

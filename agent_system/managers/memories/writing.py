@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from agent_system.errors import ConflictError
+from agent_system.errors import ConflictError, ForeignKeyError
+from agent_system.managers.core.failures import may_be_missing
 from agent_system.managers.core.json_edits import with_items
 from agent_system.managers.core.plain_rows import Plainness, PlainRows
 from agent_system.managers.core.store import differing
 from agent_system.managers.memories.digests import DIGESTED, content_hash, scope_key
+from agent_system.managers.users.familiar import FamiliarIdentities
 from agent_system.search.text import extra_terms
 from agent_system.types import MemoryStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from agent_system.database.executor import Executor
+    from agent_system.database.executor import Executor, Work
     from agent_system.managers.core.insertion import Insertion
     from agent_system.managers.core.store import RowStore
     from agent_system.managers.users.identity_writer import IdentityWriter
@@ -88,18 +90,21 @@ class Remembering:
     none of them is, and each is remembered by itself. See `database/groups.py`.
     """
 
-    __slots__ = ("_writer", "insertion", "row")
+    __slots__ = ("_writer", "insertion", "is_owner_known", "row")
 
     def __init__(self, writer: MemoryWriter, insertion: Insertion) -> None:
         self._writer = writer
         self.insertion = insertion
         self.row: dict[str, Any] = insertion.values
         """What has become of it, when it is done."""
+        self.is_owner_known = False
+        """Whether the identity whose it is was seen, so that no look is taken whether it is there."""
 
     def __call__(self, executor: Executor) -> dict[str, Any]:
         """Remember it alone."""
         new = self.insertion.values
-        self._writer.ensure_owners(executor, (new["user_id"],))
+        if not self.is_owner_known:
+            self._writer.ensure_owners(executor, (new["user_id"],))
         for _ in range(ATTEMPTS):
             if self.insertion.do_unless_there(executor):
                 self.row = new
@@ -123,7 +128,7 @@ class Remembering:
     def do_with(self, executor: Executor, others: Sequence[Remembering]) -> None:
         """Remember it, and after it others of its kind."""
         together = (self, *others)
-        self._writer.ensure_owners(executor, (each.row["user_id"] for each in together))
+        self._writer.ensure_owners(executor, (each.row["user_id"] for each in together if not each.is_owner_known))
         first, *rest = (each.insertion for each in together)
         first.do_with(executor, rest)
 
@@ -135,6 +140,7 @@ class MemoryWriter:
         self._store = store
         self._identities = identities
         self._plain = PlainRows(store, clock, PLAIN)
+        self._owners = FamiliarIdentities()
 
     def digest(self, values: dict[str, Any]) -> None:
         """Fill in what follows from the texts and the scope."""
@@ -162,6 +168,25 @@ class MemoryWriter:
         """What writes a memory or strengthens the one that is the same."""
         # Without companions: a memory is one row.
         return Remembering(self, cast("Insertion", self._store.prepare_insert(values)))
+
+    async def write(self, work: Remembering, run: Callable[[Work[Any], Mapping[str, Any]], Awaitable[Any]]) -> None:
+        """Remember a memory; once more when the identity whose it is is not there any more, as it was before.
+
+        Args:
+            work: What remembers it.
+            run: What runs units of work that write these values.
+        """
+        owner = work.row["user_id"]
+        work.is_owner_known = self._owners.knows(owner)
+        try:
+            await run(work, work.row)
+        except ForeignKeyError as exc:
+            if not work.is_owner_known or not may_be_missing("user_id", exc):
+                raise
+            self._owners.forget(owner)
+            work.is_owner_known = False
+            await run(work, work.row)
+        self._owners.remember((work.row,))
 
     def ensure_owners(self, executor: Executor, ids: Iterable[str | None]) -> None:
         """Make the identities whose memories they are, unless they are there."""

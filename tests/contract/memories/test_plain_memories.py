@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from agent_system.entity_manager import EntityManager
 from agent_system.errors import ForeignKeyError, ScopeError, ValidationError
 from agent_system.models.uuids import uuid7
 from agent_system.types import MemoryKind
+from tests.statements import recorded_statements
 
 if TYPE_CHECKING:
     from agent_system.database.manager import DatabaseManager
@@ -113,6 +115,48 @@ async def test_what_it_refers_to_must_be_there(em: EntityManager) -> None:
         await em.memories.remember(OWNER, "x", agent_id=uuid7())
     assert "agent_id" in str(caught.value)
     assert (await em.memories.count(), await em.identities.count()) == (0, 0)
+
+
+async def test_of_somebody_who_was_seen_what_it_refers_to_is_told_after_one_try(em: EntityManager) -> None:
+    await em.memories.remember(OWNER, "x")
+    with recorded_statements() as statements, pytest.raises(ForeignKeyError) as caught:
+        await em.memories.remember(OWNER, "y", agent_id=uuid7())
+    assert caught.value.fields == ("agent_id",)
+    assert sum(text.startswith("INSERT") for text in statements) == 1
+
+
+async def test_of_somebody_who_was_seen_nothing_is_asked(em: EntityManager) -> None:
+    await em.memories.remember(OWNER, "x")
+    with recorded_statements() as statements:
+        await em.memories.remember(OWNER, "y")
+    assert len(statements) == 1
+
+
+async def test_somebody_who_was_deleted_is_made_again(database: DatabaseManager, em: EntityManager) -> None:
+    await em.memories.remember(OWNER, "x")
+    await em.identities.delete(OWNER)
+    assert (await em.memories.remember(OWNER, "y")).user_id == OWNER
+    await em.identities.delete(OWNER)
+    others = [em.memories.remember(f"discord:{number}", "z") for number in range(5, 9)]
+    assert [memory.user_id for memory in await asyncio.gather(*others)][2] == OWNER
+    async with database.transaction():
+        await em.identities.delete(OWNER)
+        memory = await em.memories.remember(OWNER, "x")
+
+    assert (await em.memories.require(memory.id)).user_id == OWNER
+    assert await em.identities.get_by_id(OWNER) is not None
+
+
+async def test_somebody_whose_transaction_was_rolled_back_is_made_again(
+    database: DatabaseManager, em: EntityManager
+) -> None:
+    with pytest.raises(RuntimeError):
+        async with database.transaction():
+            await em.memories.remember(OWNER, "x")
+            raise RuntimeError
+    assert await em.identities.get_by_id(OWNER) is None
+    await em.memories.remember(OWNER, "x")
+    assert await em.identities.get_by_id(OWNER) is not None
 
 
 async def test_the_row_does_not_share_its_values_with_the_caller(em: EntityManager) -> None:

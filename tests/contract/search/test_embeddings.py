@@ -85,6 +85,39 @@ async def test_what_many_remember_at_once_is_written_together_with_its_vectors(
         assert hit.item.id == row.id
 
 
+async def test_of_a_model_that_was_seen_nothing_is_asked_and_one_that_was_deleted_is_made_again(
+    database: DatabaseManager, em: EntityManager
+) -> None:
+    for content in ("pizza", "olives"):
+        with recorded_statements() as statements:
+            await em.memories.remember("eve", content)
+    assert len(statements) == 2
+    await run(database, "DELETE FROM embedding_models")
+    await em.memories.remember("eve", "pasta")
+    await run(database, "DELETE FROM embedding_models")
+    await em.memories.create({"content": "wine"})
+    await run(database, "DELETE FROM embedding_models")
+    await asyncio.gather(*(em.memories.remember("eve", f"dish {number}") for number in range(3)))
+    async with database.transaction():
+        await run(database, "DELETE FROM embedding_models")
+        await em.memories.remember("eve", "ice")
+
+    assert [each["memories"] for each in await counts(em)] == [1]
+    assert [hit.item.content for hit in await em.memories.search("ice", mode="vector")] == ["ice"]
+    assert await em.memories.count() == 8
+
+
+async def test_a_model_whose_transaction_was_rolled_back_is_made_again(
+    database: DatabaseManager, em: EntityManager
+) -> None:
+    with pytest.raises(RuntimeError):
+        async with database.transaction():
+            await em.memories.remember("eve", "pizza")
+            raise RuntimeError
+    await em.memories.remember("eve", "pizza")
+    assert [each["memories"] for each in await counts(em)] == [1]
+
+
 async def test_vectors_come_with_their_texts(database: DatabaseManager, em: EntityManager) -> None:
     await fill(em)
     assert await counts(em) == [ALL]
