@@ -53,11 +53,10 @@ class Memory(TableModel, table=True):
 
     __tablename__ = "memories"
     __table_args__ = (
-        Index("idx_memories_user_id", "user_id"),
+        # What every recall of one person reads. A search reads keys here alone.
+        Index("idx_memories_user_id", "user_id", "timestamp", "status", "expires_at"),
         Index("idx_memories_timestamp", "timestamp"),
         Index("idx_memories_importance", "importance"),
-        # What every recall of one person reads; `user_id = ?` implies the condition. A search reads keys here alone.
-        present_index("user_id", "timestamp", "status", "expires_at"),
         present_index("guild_id", "timestamp"),
         present_index("channel_id", "timestamp"),
         present_index("agent_id", "timestamp"),
