@@ -11,12 +11,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from agent_system import DatabaseManager, EntityManager
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from agent_system.search.embedding.embedder import Embedder
@@ -43,7 +44,7 @@ class Known:
     async def learn(self, texts: Sequence[str]) -> Vectors:
         """Embed texts and remember their vectors."""
         vectors: Any = await self._embedder.embed(texts)
-        self._vectors |= dict(zip(texts, vectors, strict=True))
+        self._vectors |= {text: vector[np.newaxis] for text, vector in zip(texts, vectors, strict=True)}
         return vectors  # type: ignore[no-any-return]
 
     async def embed(self, texts: Sequence[str]) -> Any:
@@ -51,7 +52,8 @@ class Known:
         unknown = [text for text in texts if text not in self._vectors]
         if unknown:
             await self.learn(unknown)
-        return [self._vectors[text] for text in texts]
+        found = [self._vectors[text] for text in texts]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 class Peer(ABC):
