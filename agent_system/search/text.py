@@ -104,13 +104,16 @@ def extra_terms(*texts: str) -> str | None:
     and then its characters. Of other words those that stick to such a run or to a character that FTS5 does not know to
     separate, and those that are spelled in compatible characters.
     """
-    lines = [line for text in texts for line in _extra_lines(text)]
+    lines = [line for text in texts if not _is_plain(text) for line in _extra_lines(text)]
     return "\n".join(lines) or None
 
 
+def _is_plain(text: str) -> bool:
+    """Whether the engines cut it as we do, as most texts."""
+    return text.isascii() and "\0" not in text
+
+
 def _extra_lines(text: str) -> Iterator[str]:
-    if text.isascii() and "\0" not in text:
-        return
     found = [piece for word in words(text) for piece in pieces(word)]
     for run in (piece for piece in found if is_unspaced(piece)):
         yield " ".join([*(pairs(run) if len(run) > 1 else ()), *run])

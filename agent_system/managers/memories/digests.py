@@ -41,13 +41,13 @@ def scope_key(values: Mapping[str, Any]) -> str:
     scope = [values.get(key) for key in SCOPE]
     if values.get("kind") == MemoryKind.SHORT_TERM:
         scope.append(values.get("session_uuid"))
-    return _scope_digest(tuple(None if part is None else str(part) for part in scope))
+    return _scope_digest(*scope)
 
 
 # Who remembers something will remember more.
 @lru_cache(1_024)
-def _scope_digest(scope: tuple[str | None, ...]) -> str:
-    return _digest(json.dumps(scope))
+def _scope_digest(*scope: Any) -> str:
+    return _digest(json.dumps([None if part is None else str(part) for part in scope]))
 
 
 def _digest(text: str) -> str:

@@ -150,10 +150,13 @@ async def test_somebody_who_was_deleted_is_made_again(database: DatabaseManager,
 async def test_somebody_whose_transaction_was_rolled_back_is_made_again(
     database: DatabaseManager, em: EntityManager
 ) -> None:
-    with pytest.raises(RuntimeError):
+    async def remember_in_vain() -> None:
         async with database.transaction():
             await em.memories.remember(OWNER, "x")
-            raise RuntimeError
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await remember_in_vain()
     assert await em.identities.get_by_id(OWNER) is None
     await em.memories.remember(OWNER, "x")
     assert await em.identities.get_by_id(OWNER) is not None

@@ -110,10 +110,13 @@ async def test_of_a_model_that_was_seen_nothing_is_asked_and_one_that_was_delete
 async def test_a_model_whose_transaction_was_rolled_back_is_made_again(
     database: DatabaseManager, em: EntityManager
 ) -> None:
-    with pytest.raises(RuntimeError):
+    async def remember_in_vain() -> None:
         async with database.transaction():
             await em.memories.remember("eve", "pizza")
-            raise RuntimeError
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await remember_in_vain()
     await em.memories.remember("eve", "pizza")
     assert [each["memories"] for each in await counts(em)] == [1]
 
