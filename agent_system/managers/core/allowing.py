@@ -1,37 +1,24 @@
-"""Looking at more of the best rows until the filters have let enough of them through."""
+"""How many of the best rows are looked at until the filters have let enough of them through."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+__all__ = ["GROWTH", "LOOKED_AT", "MOST_FOUND", "Best", "first_of"]
 
-    Best: TypeAlias = tuple[list[int], list[float]]
-
-__all__ = ["LOOKED_AT", "MOST_FOUND", "Best", "enough_of"]
+Best: TypeAlias = tuple[list[int], list[float]]
+"""Numbers, the best first, and how well they fit."""
 
 MOST_FOUND = 100
 """How many rows a search finds at most."""
-LOOKED_AT = MOST_FOUND + MOST_FOUND // 4
-"""Of a whole table so many are looked at first (10 µs each)."""
-# So many times more if too few of them are let through.
 GROWTH = 8
+"""So many times more rows are looked at if too few of them are let through."""
 
 
-async def enough_of(
-    best_of: Callable[[int], Awaitable[Best]], let_through: Callable[[Best], Awaitable[list[tuple[Any, float]]]]
-) -> list[tuple[Any, float]]:
-    """The best rows that filters let through, at most `MOST_FOUND`.
+def first_of(enough: int) -> int:
+    """How many of the best rows of a whole table are looked at first (10 µs each), when so many are wanted."""
+    return enough + enough // 4
 
-    Args:
-        best_of: Finds so many numbers, the best first, whatever the filters say, and how well they fit.
-        let_through: The keys of those that the filters let through.
-    """
-    count = LOOKED_AT
-    while True:
-        best = await best_of(count)
-        found = await let_through(best)
-        if len(found) >= MOST_FOUND or len(best[0]) < count:
-            return found[:MOST_FOUND]
-        count *= GROWTH
+
+LOOKED_AT = first_of(MOST_FOUND)
+"""How many are, when as many are wanted as a search finds at most."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agent_system.managers.core.allowing import GROWTH, MOST_FOUND
+from agent_system.managers.core.allowing import GROWTH, MOST_FOUND, first_of
 from agent_system.managers.core.search_reads import MOST_AT_ONCE, SearchReads
 from agent_system.search.text_search import MOST_OF_SCOPE, Found
 
@@ -126,7 +126,7 @@ class QuickSearch(Generic[Row]):
     ) -> list[Found] | None:
         """The best rows that `read` lets through, so many of them."""
         found: dict[Any, float] = {}
-        done, count = 0, max(LOOKED_AT, enough + enough // 4)
+        done, count = 0, max(LOOKED_AT, first_of(enough))
         while True:
             best: Best | None = await self._words.best(db, words, count)
             if best is None:

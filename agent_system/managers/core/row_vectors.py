@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_system.errors import EmbeddingError, ForeignKeyError
+from agent_system.managers.core.allowing import MOST_FOUND
 from agent_system.managers.core.failures import may_be_missing
 from agent_system.managers.core.vector_search import VectorSearch
 from agent_system.managers.core.vector_writing import WithVectors
@@ -182,7 +183,12 @@ class RowVectors:
     # Searching.
 
     async def find(
-        self, embedder: Embedder, text: str, wanted: Wanted, owners: Owners | None = None
+        self,
+        embedder: Embedder,
+        text: str,
+        wanted: Wanted,
+        owners: Owners | None = None,
+        enough: int = MOST_FOUND,
     ) -> list[tuple[Any, float]]:
         """The keys of the rows whose texts are most like one, the most alike first, and how alike they are.
 
@@ -191,6 +197,7 @@ class RowVectors:
             text: What they are compared with.
             wanted: Among which rows.
             owners: What finds those of these rows that have some vectors, in less time than a unit of work takes.
+            enough: With so many of them the caller can do; more may be found.
 
         Raises:
             EmbeddingError: The text has no vector.
@@ -208,7 +215,7 @@ class RowVectors:
         if search is None:
             engine = self._manager.plans.dialect.name
             search = self._searches[model_id] = VectorSearch(self.rows, model_id, embedder.dimensions, engine)
-        found = await search.find(self._db, query, wanted, owners)
+        found = await search.find(self._db, query, wanted, owners, enough)
         # Known from now on, unless the model may be taken back, or is gone.
         if found and not self._db.in_transaction:
             self._models[name] = model_id

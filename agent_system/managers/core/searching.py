@@ -128,7 +128,8 @@ class RowSearch(Generic[Row]):
         if quick is None:
             return None
         if asked.mode == "vector":
-            alike = [Found.by("vector", *one) for one in await self._alike(asked, wanted, ()) or ()]
+            best = await self._alike(asked, wanted, (), _enough(asked, place))
+            alike = [Found.by("vector", *one) for one in best or ()]
             return await self._page(quick, wanted, asked.limit, _behind(place, alike))
         if place is None and asked.limit < MOST_FOUND and not asked.asks_vectors:
             outcome = await quick.first_page(self._db, query, wanted, asked.limit)
@@ -150,7 +151,7 @@ class RowSearch(Generic[Row]):
 
     async def _slowly(self, asked: Asked, wanted: Wanted, place: Place | None) -> Outcome[Row]:
         """Ask the database."""
-        alike = await self._alike(asked, wanted, ())
+        alike = await self._alike(asked, wanted, (), _enough(asked, place))
         manager, key = self._manager, self._index.key
 
         def work(executor: Executor) -> tuple[list[Found], list[Any]]:
@@ -169,8 +170,10 @@ class RowSearch(Generic[Row]):
         items = (build(dict(zip(names, row, strict=True))) for row in rows)
         return found, {item.id: item for item in items}
 
-    async def _alike(self, asked: Asked, wanted: Wanted, said: Sequence[Found]) -> list[tuple[Any, float]] | None:
-        """What the vectors find; None when they are not asked."""
+    async def _alike(
+        self, asked: Asked, wanted: Wanted, said: Sequence[Found], enough: int = MOST_FOUND
+    ) -> list[tuple[Any, float]] | None:
+        """What the vectors find, so many at least where there are; None when they are not asked."""
         embedder = asked.embedder
         if embedder is None or not asked.asks_vectors:
             return None
@@ -179,7 +182,7 @@ class RowSearch(Generic[Row]):
                 best = [one.key for one in said[:RERANKED]]
                 return await self._reranking.alike(self._db, embedder, asked.text, best)
             owners = None if self._quick is None else await self._quick.owners(self._db, wanted)
-            return await self.vectors.find(embedder, asked.text, wanted, owners)
+            return await self.vectors.find(embedder, asked.text, wanted, owners, enough)
         except EmbeddingError as exc:
             if asked.mode != "auto":
                 raise
@@ -265,6 +268,12 @@ class RowSearch(Generic[Row]):
 def _hit(found: Found, item: Row, names: Sequence[str], terms: Sequence[Term]) -> Hit[Row]:
     by = tuple(found.parts)
     return Hit(item=item, score=found.score, parts=found.parts, found_by=by, searched=names, terms=terms)
+
+
+def _enough(asked: Asked, place: Place | None) -> int:
+    """How many of the rows that vectors find are needed: for a first page one more, which tells that there are more."""
+    is_first_page = asked.mode == "vector" and place is None and asked.limit < MOST_FOUND
+    return asked.limit + 1 if is_first_page else MOST_FOUND
 
 
 def _behind(place: Place | None, found: list[Found]) -> list[Found]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agent_system.managers.core.allowing import LOOKED_AT
 from agent_system.managers.core.following import MIB, Follower, allowed_bytes
 from agent_system.search.change_log import change_log
 from agent_system.search.codes import Codes, code_bytes
@@ -181,7 +182,8 @@ class VectorMemory:
             if best is not None:
                 self._codes.index = None
                 return best
-        wanted = CANDIDATES * count
+        # What only comes near finds no worse ones because fewer are wanted.
+        wanted = CANDIDATES * max(count, LOOKED_AT)
         numbers = await self._codes.use(
             db, lambda codes: codes.candidates(query, wanted, among), on_loop=lambda codes: self._is_short(codes, among)
         )

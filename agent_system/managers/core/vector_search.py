@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from agent_system.managers.core.allowing import LOOKED_AT, MOST_FOUND
+from agent_system.managers.core.allowing import LOOKED_AT, MOST_FOUND, first_of
 from agent_system.managers.core.indexed_vectors import IndexedVectors
 from agent_system.managers.core.steps import in_chunks
 from agent_system.managers.core.vector_memory import PART, VectorMemory, rank
@@ -70,7 +70,12 @@ class VectorSearch:
         return self._memory.size_bytes
 
     async def find(
-        self, db: DatabaseManager, query: Vectors, wanted: Wanted, owners: Owners | None = None
+        self,
+        db: DatabaseManager,
+        query: Vectors,
+        wanted: Wanted,
+        owners: Owners | None = None,
+        enough: int = MOST_FOUND,
     ) -> list[tuple[Any, float]]:
         """The keys of the rows whose vectors are most like one, the most alike first, and how alike they are.
 
@@ -79,10 +84,11 @@ class VectorSearch:
             query: (dimensions,) float32, of length 1.
             wanted: Among which rows.
             owners: What finds those of these rows that have some vectors; None: a unit of work does.
+            enough: With so many of them the caller can do; more may be found.
         """
         condition = wanted.conditions
         if not wanted.names_a_scope and not db.is_scoped:
-            return await self._find_in_all(db, query, condition, owners)
+            return await self._find_in_all(db, query, condition, owners, enough)
         return await self._find_in_scope(db, query, condition, MOST_OF_SCOPE)
 
     async def _find_in_scope(
@@ -102,22 +108,27 @@ class VectorSearch:
         return [(own[number], likeness) for number, likeness in zip(*best, strict=True)]
 
     async def _find_in_all(
-        self, db: DatabaseManager, query: Vectors, condition: Condition, owners: Owners | None
+        self, db: DatabaseManager, query: Vectors, condition: Condition, owners: Owners | None, enough: int
     ) -> list[tuple[Any, float]]:
-        count = LOOKED_AT
+        count = first_of(enough)
         while count <= MOST_LOOKED_AT:
             best = await self._best(db, query, count, None)
             found = await self._let_through(db, best, condition, owners)
-            if len(found) >= MOST_FOUND or len(best[0]) < count:
+            if len(found) >= enough or len(best[0]) < count:
                 return found[:MOST_FOUND]
+            if enough < MOST_FOUND:
+                # The filters let few through: how few, tells a longer look.
+                count, enough = LOOKED_AT, MOST_FOUND
+                continue
             # As many as should do if the next ones are let through as these were.
-            count = max(2 * count, int(ROOM * count * MOST_FOUND / (len(found) + 1)))
+            count = max(2 * count, int(ROOM * count * enough / (len(found) + 1)))
         # The filters let few rows through, or none that are alike: so all of those are compared, and no others.
         return await self._find_in_scope(db, query, condition, None)
 
     async def _best(self, db: DatabaseManager, query: Vectors, count: int, among: list[int] | None) -> Best:
         numbers = None if among is None else np.asarray(among, np.int64)
-        best = await self.indexed.best(db, query, count) if among is None else None
+        # What only comes near finds no worse ones because fewer are wanted.
+        best = await self.indexed.best(db, query, max(count, LOOKED_AT)) if among is None else None
         if best is None:
             best = await self._memory.best(db, query, count, numbers)
         return await self._scan(db, query, count, among) if best is None else best

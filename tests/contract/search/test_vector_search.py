@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from agent_system.database.manager import DatabaseManager
 from agent_system.entity_manager import EntityManager
 from agent_system.managers.core import vector_memory, vector_search
+from agent_system.managers.core.allowing import LOOKED_AT, first_of
 from agent_system.search.embedding.hashing import HashingEmbedder
+from agent_system.search.matrix import Matrix
 from agent_system.settings import DatabaseSettings
 from tests.contract.memories.sql import run
 
@@ -140,6 +143,44 @@ async def test_of_very_many_only_the_signs_are_kept(migrated_url: str, em: Entit
         assert await is_best(large, "river")
         assert await is_best(large, "train")
         assert vectors.size_bytes == 256 * (4 * 32 + 9)
+
+
+@pytest.mark.usefixtures("few_vectors")
+@pytest.mark.parametrize("exact", [40, 1_000], ids=["signs", "exact"])
+async def test_pages_follow_each_other_however_long_they_are(migrated_url: str, em: EntityManager, exact: int) -> None:
+    chance = random.Random(6)
+    rows = [{"content": some_text(chance, number), "tags": ["rare"] * (number % 40 == 0)} for number in range(400)]
+    await em.memories.create_many(rows)
+    async with DatabaseManager(migrated_url, auto_migrate=False, settings=DatabaseSettings(exact_vectors=exact)) as db:
+        some = EntityManager(db, embedder=EMBEDDER).memories
+        for filters, count in ({}, 100), ({"tags": ["rare"]}, 10):
+            whole = [hit.item.id for hit in await some.search("pizza train", mode="vector", limit=100, **filters)]
+            assert len(whole) == count
+            for limit in 1, 9, 33, 99:
+                first = await some.search("pizza train", mode="vector", limit=limit, **filters)
+                assert [hit.item.id for hit in first] == whole[:limit]
+                assert (first.next_cursor is None) is (limit >= count)
+                if first.next_cursor is not None:
+                    after = first.next_cursor
+                    second = await some.search("pizza train", mode="vector", limit=100, after=after, **filters)
+                    assert [hit.item.id for hit in second] == whole[limit:]
+
+
+async def test_a_first_page_looks_at_little_more_than_it_shows(em: EntityManager) -> None:
+    await em.memories.create_many([{"content": f"pizza {number}"} for number in range(150)])
+    looked_at: list[int] = []
+    find = Matrix.best
+
+    def best(matrix: Matrix, query: Any, count: int, among: Any = None) -> Any:
+        looked_at.append(count)
+        return find(matrix, query, count, among)
+
+    with patch.object(Matrix, "best", best):
+        await em.memories.search("pizza", mode="vector", limit=10)
+        assert looked_at == [first_of(11)]
+        # What goes with words, or behind a page, needs all.
+        await em.memories.search("pizza", mode="vector", limit=100)
+        assert looked_at[1:] == [LOOKED_AT]
 
 
 @pytest.mark.usefixtures("few_vectors")
