@@ -106,7 +106,7 @@ class RowVectors:
             both.known = None
             result = await run(both, values)
         # Known from now on, unless the model may be taken back.
-        if both.model_id is not None and not self._db.in_transaction:
+        if both.known is None and both.model_id is not None and not self._db.in_transaction:
             self._models[name] = both.model_id
         if both.late and vectors is not None:
             try:

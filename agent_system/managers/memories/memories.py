@@ -109,7 +109,7 @@ class MemoryManager(MemoryRecall):
         work = None if self._db.is_scoped else self._writer.remember_plain(data)
         work = work or self._writer.remember(self.new_values({"timestamp": self._clock(), **data}))
         await self._writer.write(work, self.run_racing)
-        return self.plans.hydrate.build(work.row)
+        return self.plans.hydrate.adopt(work.row)
 
     async def recalled(self, ids: Iterable[int]) -> int:
         """Count that these memories were recalled just now; returns how many there were of them.

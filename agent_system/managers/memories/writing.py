@@ -186,7 +186,8 @@ class MemoryWriter:
             self._owners.forget(owner)
             work.is_owner_known = False
             await run(work, work.row)
-        self._owners.remember((work.row,))
+        if not work.is_owner_known:
+            self._owners.remember((work.row,))
 
     def ensure_owners(self, executor: Executor, ids: Iterable[str | None]) -> None:
         """Make the identities whose memories they are, unless they are there."""
