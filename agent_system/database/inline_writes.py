@@ -4,7 +4,9 @@ The way to the writer's thread and back takes as long as such a write itself. It
 
 - only a write that comes alone goes this way, of one row and few bytes, which the full-text index cuts up; what some
   function does takes the writer's thread;
-- only when the loop has nothing else to do: other tasks ran between the call and the write otherwise;
+- only when the loop has nothing else to do: other tasks ran between the call and the write otherwise. When nothing
+  else is to run in this round of the loop, the write does not even wait for the next one, which takes 10 µs; but then
+  the loop has its round after a few writes, to look what has come from timers and sockets;
 - the connection never waits for a lock: when another process has it, the write waits as ever;
 - after a write that took longer than two milliseconds (a slow disk, a trigger of the file's owner) the writer's thread
   is taken for twenty times as long: so slow ones stop the loop for a twentieth of the time at most.
@@ -16,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
     import sqlite3
     from collections.abc import Callable
 
@@ -30,6 +33,8 @@ SLOW_WRITE_SECONDS = 0.002
 # From the call to the loop's next round 10 µs pass where no other task runs, and a lookup of one takes 10 more.
 QUIET_SECONDS = 0.00005
 PAUSE_IN_TIMES = 20
+# So many may be done without a round of the loop between them; then it looks what else there is to do.
+MOST_IN_A_ROW = 4
 # One of 20 ms is forgiven; the first write of a connection, which reads the schema, takes 5.
 CREDIT_SECONDS = 0.4
 # With so many characters of text a message takes 0.4 ms. Of either, one in some hundreds takes 5 to 20, when the
@@ -68,22 +73,33 @@ class InlineWrites:
         clock: Seconds that only rise.
     """
 
-    __slots__ = ("_asked", "_clock", "_paused_until", "_short", "_started", "writes")
+    __slots__ = ("_asked", "_clock", "_in_a_row", "_paused_until", "_short", "_started", "writes")
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._asked = 0.0
+        self._in_a_row = 0
         self._short: Any = None
         self._paused_until = 0.0
         self._started = 0.0
         self.writes = 0
         """How many have gone this way."""
 
-    def ask(self, work: Any) -> None:
-        """Somebody calls for a write, to be begun in the loop's next round, when nobody else waits for one."""
+    def ask(self, work: Any, loop: asyncio.AbstractEventLoop) -> bool:
+        """Somebody calls for a write when nobody else waits for one.
+
+        Returns:
+            Whether it may begin in its caller's own step; otherwise in the loop's next round.
+        """
         size = size_of(work)
         self._short = work if size is not None and size <= MOST_BYTES else None
         self._asked = self._clock()
+        # What else is to run in this round; other loops than asyncio's own do not tell.
+        if self._short is None or self._in_a_row == MOST_IN_A_ROW or getattr(loop, "_ready", True):
+            self._in_a_row = 0
+            return False
+        self._in_a_row += 1
+        return True
 
     def begin(self, work: Any) -> bool:
         """Whether a work that has come alone may go this way; if so, it begins now, and `end` is to be told."""

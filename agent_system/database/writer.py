@@ -42,6 +42,7 @@ class Writer:
 
     What is submitted in one iteration of the loop travels in one hop. It is driven by callbacks and not by a task,
     which saves a single writer two rounds of the loop; a task is needed only to wait for the turn or another process.
+    A short write with which nothing else can come in this iteration is done in its caller's own step.
     """
 
     def __init__(
@@ -99,13 +100,14 @@ class Writer:
             self._answer()
         loop = asyncio.get_running_loop()
         is_first = self._idle.is_set()
-        if is_first and self._inline is not None:
-            self._inline.ask(work)
         future: asyncio.Future[T] = loop.create_future()
         self._queue.add(WaitingWork(work, future))
         if is_first:
             self._idle.clear()
-            loop.call_soon(self._ask_for_turn)
+            if self._inline is not None and self._inline.ask(work, loop):
+                self._ask_at_once(future)
+            else:
+                loop.call_soon(self._ask_for_turn)
         return await future
 
     async def close(self) -> None:
@@ -113,6 +115,16 @@ class Writer:
         self._closed = True
         while not self._idle.is_set():
             await self._idle.wait()
+
+    def _ask_at_once(self, future: asyncio.Future[T]) -> None:
+        """Ask in the step of the caller, who finds the future done when the write was an inline one."""
+        try:
+            self._ask_for_turn()
+        except BaseException:
+            # What a signal's handler has raised tells the caller; asyncio shall not complain that the future did not.
+            if future.done():
+                future.exception()
+            raise
 
     def _ask_for_turn(self) -> None:
         if self._turn.try_acquire():

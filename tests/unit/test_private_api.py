@@ -1,7 +1,7 @@
-"""What we use of other packages although their documentation does not promise it: each test names what breaks.
+"""What we use of others although their documentation does not promise it: each test names what breaks.
 
-A new version of aiosqlite, SQLAlchemy or pydantic that changes one of these fails here, with the place to look at,
-before anything stranger happens elsewhere.
+A new version of Python, aiosqlite, SQLAlchemy or pydantic that changes one of these fails here, with the place to look
+at, before anything stranger happens elsewhere.
 """
 
 from __future__ import annotations
@@ -118,6 +118,23 @@ def test_no_private_name_is_used_that_is_not_tested_here() -> None:
         and not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"})
     }
     assert used == KNOWN_PRIVATE_NAMES
+
+
+# asyncio: database/inline_writes.py asks a loop whether something else is to run in this round.
+
+
+async def test_a_loop_tells_what_else_is_to_run_in_this_round() -> None:
+    loop: Any = asyncio.get_running_loop()
+    assert not loop._ready
+    loop.call_later(60, print).cancel()
+    assert not loop._ready
+    one = loop.call_soon(print)
+    assert list(loop._ready) == [one]
+    one.cancel()
+    task = asyncio.create_task(asyncio.sleep(0))
+    assert len(loop._ready) == 2
+    await task
+    assert not loop._ready
 
 
 # aiosqlite: database/lanes.py runs functions on a connection's thread, database/adapter.py makes the thread a daemon.

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from agent_system.database.inline_writes import (
     CREDIT_SECONDS,
     MOST_BYTES,
+    MOST_IN_A_ROW,
     PAUSE_IN_TIMES,
     QUIET_SECONDS,
     SLOW_WRITE_SECONDS,
@@ -176,12 +178,12 @@ class TestTheLoop:
         assert not await db.write(where)
 
     def test_slow_ones_stop_the_loop_for_a_small_share_of_the_time(self) -> None:
-        clock = Clock()
+        clock, busy_loop = Clock(), SimpleNamespace(_ready=[None])
         writes = InlineWrites(clock)
         stopped = 0.0
         while clock.now < 1_100:
             work = Brief(lambda _: None, 0)
-            writes.ask(work)
+            writes.ask(work, busy_loop)
             if writes.begin(work):
                 clock.now += 10 * SLOW_WRITE_SECONDS
                 stopped += 10 * SLOW_WRITE_SECONDS
@@ -190,6 +192,54 @@ class TestTheLoop:
                 clock.now += SLOW_WRITE_SECONDS
 
         assert 4 <= stopped <= 100 / PAUSE_IN_TIMES + 0.1
+
+    async def test_one_writer_leaves_it_a_round_after_a_few(self, db: DatabaseManager, where: Where) -> None:
+        counts = []
+        for _ in range(10):
+            fired: list[str] = []
+            asyncio.get_running_loop().call_later(0, fired.append, "the timer")
+            count = 0
+            while not fired:
+                assert await db.write(where)
+                count += 1
+            counts.append(count)
+
+        # Two rounds take a timer to be looked at and to run.
+        assert 1 < max(counts) <= 2 * (MOST_IN_A_ROW + 1)
+
+    async def test_with_others_to_run_in_the_same_round_it_waits_for_these(
+        self, db: DatabaseManager, where: Where
+    ) -> None:
+        order: list[str] = []
+
+        async def write(name: str) -> None:
+            await db.write(where)
+            order.append(name)
+
+        async def other() -> None:
+            order.append("other")
+
+        await write("alone")
+        await asyncio.gather(write("first"), other())
+        assert order == ["alone", "other", "first"]
+
+    @pytest.mark.parametrize(
+        ("ready", "size", "expected"),
+        [
+            ([], 0, [True] * MOST_IN_A_ROW + [False, True]),
+            ([object()], 0, [False, False]),
+            ([], None, [False, False]),
+            ([], MOST_BYTES + 1, [False, False]),
+            (None, 0, [False, False]),
+        ],
+        ids=["quiet", "busy", "unknown", "long", "another loop"],
+    )
+    def test_when_it_may_begin_at_once(
+        self, ready: list[object] | None, size: int | None, expected: list[bool]
+    ) -> None:
+        loop: Any = SimpleNamespace() if ready is None else SimpleNamespace(_ready=ready)
+        writes = InlineWrites(Clock())
+        assert [writes.ask(Brief(lambda _: None, size), loop) for _ in expected] == expected
 
     async def test_it_goes_on_while_another_process_has_the_lock(self, db: DatabaseManager, where: Where) -> None:
         other_process = await OtherProcess.start(db.url.database)
